@@ -1,0 +1,2 @@
+//! fleetgate
+fn main() {}

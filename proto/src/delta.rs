@@ -1,0 +1,115 @@
+//! What one batch of events changes for the proxies.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{ArcStr, ContentHash, Partition, Report, ResourceKey, Revision};
+
+/// Kind of an xDS piece, the smallest thing that changes alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum XdsKind {
+    /// `envoy.config.cluster.v3.Cluster`
+    Cluster,
+    /// `envoy.config.endpoint.v3.ClusterLoadAssignment`
+    Endpoints,
+    /// `envoy.config.listener.v3.Listener`
+    Listener,
+    /// `envoy.config.route.v3.RouteConfiguration` without its virtual hosts.
+    RouteTable,
+    /// `envoy.config.route.v3.VirtualHost`, one of a route table.
+    VirtualHost,
+    /// `envoy.extensions.transport_sockets.tls.v3.Secret`; a private key is never in the body, see
+    /// [`Put::private_key_of`].
+    Secret,
+}
+
+impl XdsKind {
+    /// Full name of the protobuf message in the body of a put.
+    pub fn message_name(self) -> &'static str {
+        match self {
+            XdsKind::Cluster => "envoy.config.cluster.v3.Cluster",
+            XdsKind::Endpoints => "envoy.config.endpoint.v3.ClusterLoadAssignment",
+            XdsKind::Listener => "envoy.config.listener.v3.Listener",
+            XdsKind::RouteTable => "envoy.config.route.v3.RouteConfiguration",
+            XdsKind::VirtualHost => "envoy.config.route.v3.VirtualHost",
+            XdsKind::Secret => "envoy.extensions.transport_sockets.tls.v3.Secret",
+        }
+    }
+}
+
+/// Identity of an xDS piece. The scope is part of the key, so a push never filters and a proxy can
+/// never be given another Gateway's resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct XdsKey {
+    /// The Gateway whose proxies get this.
+    pub scope: ResourceKey,
+    /// What it is.
+    pub kind: XdsKind,
+    /// Name of the resource; for a virtual host the name of its route table.
+    pub name: ArcStr,
+    /// For a virtual host its domain (`*`, `*.example.com`, `a.example.com`), else empty.
+    pub domain: ArcStr,
+}
+
+impl XdsKey {
+    /// Key of a whole resource.
+    pub fn new(scope: ResourceKey, kind: XdsKind, name: impl Into<ArcStr>) -> Self {
+        XdsKey { scope, kind, name: name.into(), domain: ArcStr::new() }
+    }
+
+    /// Key of a virtual host in a route table.
+    pub fn virtual_host(scope: ResourceKey, table: impl Into<ArcStr>, domain: impl Into<ArcStr>) -> Self {
+        XdsKey { scope, kind: XdsKind::VirtualHost, name: table.into(), domain: domain.into() }
+    }
+}
+
+impl fmt::Display for XdsKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} {}", self.scope.namespaced_name(), self.kind, self.name)?;
+        if !self.domain.is_empty() {
+            write!(f, " [{}]", self.domain)?;
+        }
+        Ok(())
+    }
+}
+
+/// A new or changed xDS piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Put {
+    /// What it is and whose.
+    pub key: XdsKey,
+    /// Hash of the body (and of the private key's fingerprint, for a secret).
+    pub version: ContentHash,
+    /// The encoded protobuf message ([`XdsKind::message_name`]); shared, never copied per proxy.
+    pub body: Bytes,
+    /// For a secret: the Kubernetes Secret whose private key the distributor must join in at the last
+    /// moment, because keys never enter the log or a delta.
+    pub private_key_of: Option<ResourceKey>,
+}
+
+/// All that one batch of events changes, at one revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// The partition it belongs to.
+    pub partition: Partition,
+    /// Position of the last event of the batch.
+    pub revision: Revision,
+    /// When the oldest event of the batch was observed by its source, nanoseconds since the Unix
+    /// epoch; 0 if unknown.
+    pub observed_unix_nanos: i64,
+    /// New and changed pieces, in key order.
+    pub puts: Vec<Put>,
+    /// Pieces that are gone, in key order.
+    pub removes: Vec<XdsKey>,
+    /// Statuses that changed, in key order.
+    pub reports: Vec<Report>,
+}
+
+impl Delta {
+    /// True if neither proxies nor statuses change.
+    pub fn is_empty(&self) -> bool {
+        self.puts.is_empty() && self.removes.is_empty() && self.reports.is_empty()
+    }
+}

@@ -1,0 +1,27 @@
+//! The vocabulary that every crate of fleetgate shares.
+//!
+//! ```text
+//! ingest ──Event──▶ store (log) ──Event──▶ translate ──Delta──▶ distribute ──xDS──▶ Envoy
+//!                                              └─────Report──▶ status
+//! ```
+//!
+//! Plain data only: no tokio, no I/O, no clock.
+
+pub mod delta;
+pub mod event;
+pub mod hash;
+#[cfg(feature = "xds-json")]
+pub mod json;
+pub mod key;
+pub mod report;
+pub mod revision;
+
+pub use delta::{Delta, Put, XdsKey, XdsKind};
+pub use event::{Change, Event};
+pub use hash::ContentHash;
+pub use key::{ClusterId, Kind, Name, ResourceKey};
+pub use report::{Condition, Fault, ObjectStatus, Report};
+pub use revision::{Epoch, Partition, Revision};
+
+/// Cheaply cloned, immutable string: the type of every name in a key.
+pub use arcstr::{ArcStr, literal};

@@ -1,0 +1,132 @@
+//! What the translator has to say about an object: conditions and faults.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{ArcStr, ResourceKey};
+
+/// A condition as Kubernetes shows it, without its transition time: that belongs to whoever writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Condition {
+    /// E.g. `Accepted`.
+    #[serde(rename = "type")]
+    pub kind: ArcStr,
+    /// `True`, `False` or `Unknown`.
+    pub status: ArcStr,
+    /// CamelCase reason from the Gateway API.
+    pub reason: ArcStr,
+    /// A sentence for people.
+    pub message: ArcStr,
+}
+
+impl Condition {
+    /// A condition that holds or does not.
+    pub fn new(
+        kind: impl Into<ArcStr>,
+        holds: bool,
+        reason: impl Into<ArcStr>,
+        message: impl Into<ArcStr>,
+    ) -> Self {
+        let status = if holds { arcstr::literal!("True") } else { arcstr::literal!("False") };
+        Condition { kind: kind.into(), status, reason: reason.into(), message: message.into() }
+    }
+
+    /// True if the status is `True`.
+    pub fn holds(&self) -> bool {
+        self.status == "True"
+    }
+}
+
+/// Something wrong with an object, for a person to mend.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fault {
+    /// The object.
+    pub object: ResourceKey,
+    /// Path of the field, e.g. `spec.rules[0].backendRefs[1].name`; empty if it is the whole object.
+    pub field: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// `HTTPRoute default/web: spec.rules[0].matches[0].path.value: <problem>; <remedy>`
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.object)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        write!(f, "{}; {}", self.problem, self.remedy)
+    }
+}
+
+/// Status of one listener of a Gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerStatus {
+    /// The section name.
+    pub name: ArcStr,
+    /// Accepted routes, whether or not their references resolve.
+    pub attached_routes: i32,
+    /// Route kinds that may attach, as `{group, kind}` objects.
+    pub supported_kinds: Vec<Value>,
+    /// Conditions of the listener.
+    pub conditions: Vec<Condition>,
+}
+
+/// Status of a route for one parent, or of a policy for one ancestor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentStatus {
+    /// The `parentRef` (or `ancestorRef`) as the user wrote it, in canonical JSON form.
+    pub parent_ref: Value,
+    /// The Gateway it resolves to.
+    #[serde(skip)]
+    pub gateway: Option<ResourceKey>,
+    /// Conditions under this parent.
+    pub conditions: Vec<Condition>,
+}
+
+/// The status of one object. Only the parts that its kind has are filled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ObjectStatus {
+    /// `metadata.generation` that this status speaks of.
+    pub observed_generation: i64,
+    /// Conditions of the object itself (GatewayClass, Gateway, and any object that does not decode).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Gateways: their listeners.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<ListenerStatus>,
+    /// Gateways: the addresses that their listeners bind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<ArcStr>,
+    /// Routes: one entry a parent of ours.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<ParentStatus>,
+    /// Policies: one entry an ancestor.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<ParentStatus>,
+    /// GatewayClasses: names of the features supported, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub supported_features: Vec<ArcStr>,
+    /// All that is wrong with the object, for logs and the command line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+}
+
+/// A changed status.
+///
+/// A Gateway's or listener's `Programmed=True` is the translator's intent; whoever shows or writes the
+/// status lowers it to `False/Pending` until an Envoy has ACKed the report's revision.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Report {
+    /// The object.
+    pub key: ResourceKey,
+    /// Its status; none if the object is gone or no longer ours.
+    pub status: Option<ObjectStatus>,
+}
