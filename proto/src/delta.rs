@@ -21,7 +21,7 @@ pub enum XdsKind {
     /// `envoy.config.route.v3.VirtualHost`, one of a route table.
     VirtualHost,
     /// `envoy.extensions.transport_sockets.tls.v3.Secret`; a private key is never in the body, see
-    /// [`Put::private_key_of`].
+    /// [`Put::private_key`].
     Secret,
 }
 
@@ -84,9 +84,19 @@ pub struct Put {
     pub version: ContentHash,
     /// The encoded protobuf message ([`XdsKind::message_name`]); shared, never copied per proxy.
     pub body: Bytes,
-    /// For a secret: the Kubernetes Secret whose private key the distributor must join in at the last
-    /// moment, because keys never enter the log or a delta.
-    pub private_key_of: Option<ResourceKey>,
+    /// For a TLS certificate: the private key that the distributor must join in at the last moment,
+    /// because keys never enter the log or a delta.
+    pub private_key: Option<PrivateKeyRef>,
+}
+
+/// Names a private key without containing it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PrivateKeyRef {
+    /// The Kubernetes Secret that holds it.
+    pub secret: ResourceKey,
+    /// Hash of the PEM certificate chain that it belongs to, so that an old certificate is never
+    /// paired with a new key.
+    pub certificate: ContentHash,
 }
 
 /// All that one batch of events changes, at one revision.

@@ -16,7 +16,7 @@ pub mod key;
 pub mod report;
 pub mod revision;
 
-pub use delta::{Delta, Put, XdsKey, XdsKind};
+pub use delta::{Delta, PrivateKeyRef, Put, XdsKey, XdsKind};
 pub use event::{Change, Event};
 pub use hash::ContentHash;
 pub use key::{ClusterId, Kind, Name, ResourceKey};
