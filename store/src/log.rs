@@ -40,6 +40,10 @@ pub trait EventLog: Send + Sync + 'static {
     /// never none if there are any. Folding them over the state at `after` MUST give the state at the
     /// last event read once the head is reached; in between, versions dropped by compaction are missing.
     ///
+    /// From [`Revision::NONE`] it MUST go on, whatever the limit, until an event at or after
+    /// [`Compaction::resume`], from which the next page can go on. A reader that only wants the state
+    /// takes [`EventLog::state_at`] the head.
+    ///
     /// # Errors
     /// [`Error::Compacted`] if a delete or a sweep after `after` was dropped, so that a reader would keep
     /// an object that is gone; never for [`Revision::NONE`]. [`Error::Ahead`] if `after` is above the head.
@@ -82,7 +86,7 @@ pub trait EventLog: Send + Sync + 'static {
     ///
     /// An object that was gone already at the *previous* compaction loses all its events, its delete
     /// included; so a delete stays readable from one compaction to the next but one. A `Synced` stays,
-    /// whatever its age, while an event that it sweeps does.
+    /// whatever its age, while an event that it sweeps does. The event at the head always stays.
     ///
     /// # Errors
     /// If the log cannot be read or written; it is then as it was.

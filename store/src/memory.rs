@@ -90,7 +90,15 @@ impl EventLog for MemoryLog {
         let state = self.state();
         state.floor.check_cursor(after, self.at_head())?;
         let range = state.events.range((Excluded(after), Unbounded));
-        Ok(range.take(limit).map(|(revision, event)| (*revision, event.clone())).collect())
+        let mut entries: Vec<Entry> = Vec::new();
+        for (revision, event) in range {
+            let last = entries.last().map(|(revision, _)| *revision);
+            if entries.len() >= limit && state.floor.page_may_end(after, last) {
+                break;
+            }
+            entries.push((*revision, event.clone()));
+        }
+        Ok(entries)
     }
 
     async fn head(&self) -> Result<Revision, Error> {
@@ -122,7 +130,7 @@ impl EventLog for MemoryLog {
     async fn compact(&self, keep: usize) -> Result<Compaction, Error> {
         let mut state = self.state();
         let (mut floor, mut dropped) = (state.floor, Vec::new());
-        let before = floor.head;
+        let before = floor.forget_until(self.at_head());
         each_group(state.entries(), |group| group.compact(keep, before, &mut floor, &mut dropped))?;
         floor.head = self.at_head();
         state.floor = floor;

@@ -46,6 +46,17 @@ impl Floor {
         Ok(())
     }
 
+    /// Objects gone at or before this are forgotten by the next compaction. The head is not: a log keeps
+    /// at least one event at or after `resume`, so a reader always gets to a cursor it can go on from.
+    pub(crate) fn forget_until(self, head: Revision) -> Revision {
+        self.head.min(Revision(head.0.saturating_sub(1)))
+    }
+
+    /// Whether a page that ends with these entries may end there.
+    pub(crate) fn page_may_end(self, after: Revision, last: Option<Revision>) -> bool {
+        after != Revision::NONE || last.is_none_or(|last| last >= self.resume)
+    }
+
     /// Whether the state as of a revision is known.
     pub(crate) fn check_state(self, at: Revision, head: Revision) -> Result<(), Error> {
         if at > head {

@@ -34,12 +34,12 @@ impl Reading<'_> {
     pub(super) fn read(&self, after: Revision, limit: usize) -> Result<Vec<Entry>, Error> {
         self.floor().check_cursor(after, self.head)?;
         let (mut entries, mut bytes) = (Vec::new(), 0);
-        let mut at = after;
-        while entries.len() < limit && bytes < PAGE_BYTES {
-            let Some((revision, record)) = self.next_record(at)? else { break };
+        let mut last = None;
+        while (entries.len() < limit && bytes < PAGE_BYTES) || !self.floor().page_may_end(after, last) {
+            let Some((revision, record)) = self.next_record(last.unwrap_or(after))? else { break };
             bytes += record.len();
             entries.push((revision, record::decode(&record, revision)?));
-            at = revision;
+            last = Some(revision);
         }
         Ok(entries)
     }

@@ -108,7 +108,7 @@ impl Writer {
         self.database.check_space(0)?;
         let (batch, floor, dropped) = self.database.reading(|log| {
             let (mut floor, mut dropped, mut batch) = (log.floor(), Vec::new(), Batch::default());
-            let before = floor.head;
+            let before = floor.forget_until(log.head);
             each_group(log.index(), |group| group.compact(keep, before, &mut floor, &mut dropped))?;
             floor.head = log.head;
             for gone in &dropped {

@@ -6,10 +6,10 @@ use store::{
 };
 use tempfile::TempDir;
 
-pub struct Memory(MemoryLog);
+pub(crate) struct Memory(MemoryLog);
 
 impl Memory {
-    pub fn fresh() -> Memory {
+    pub(crate) fn fresh() -> Memory {
         Memory(MemoryLog::new().unwrap())
     }
 }
@@ -21,10 +21,10 @@ impl Medium for Memory {
     }
 }
 
-pub struct Directory(TempDir);
+pub(crate) struct Directory(TempDir);
 
 impl Directory {
-    pub fn fresh() -> Directory {
+    pub(crate) fn fresh() -> Directory {
         Directory(tempfile::tempdir().unwrap())
     }
 }
