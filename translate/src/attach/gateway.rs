@@ -1,0 +1,185 @@
+//! A Gateway: its listeners, and conflicts between them.
+
+use std::sync::Arc;
+
+use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
+
+use super::{fault, listener, sentence};
+use crate::engine::{Cx, Output};
+use crate::graph::{GatewayIr, ListenerIr, NodeKey, Scheme, Value, Verdict};
+use crate::hostname;
+use crate::model::Gateway;
+
+pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
+    let Some(gateway) = cx.object::<Gateway>(key) else { return Output::of(Value::Absent) };
+    let class = key.sibling(Kind::GATEWAY_CLASS, "", gateway.spec.gateway_class_name.clone());
+    if cx.node(NodeKey::Class(class)) != Some(&Value::Class) {
+        return Output::of(Value::Absent);
+    }
+    let ir = resolve(key, &gateway, cx);
+    let mut output = Output::of(Value::Absent);
+    if ir.accepted.holds {
+        for listener in ir.listeners.iter().filter(|listener| listener.table.is_some()) {
+            output.demands.push(NodeKey::Listener(key.clone(), listener.port));
+            output
+                .demands
+                .extend(listener.table.clone().map(|table| NodeKey::RouteTable(key.clone(), table)));
+            let secrets = listener.certificates.iter();
+            output.demands.extend(secrets.map(|secret| NodeKey::Secret(key.clone(), secret.clone())));
+        }
+        let domains = ir.own_domains().into_iter();
+        output
+            .demands
+            .extend(domains.map(|(table, domain)| NodeKey::VirtualHost(key.clone(), table, domain)));
+    }
+    output.value = Value::Gateway(Arc::new(ir));
+    output
+}
+
+fn resolve(key: &ResourceKey, gateway: &Gateway, cx: &mut Cx<'_>) -> GatewayIr {
+    let mut faults = Vec::new();
+    let mut listeners: Vec<ListenerIr> = Vec::new();
+    for (index, listener) in gateway.spec.listeners.iter().enumerate() {
+        let mut ir = listener::resolve(key, index, listener, cx, &mut faults);
+        find_conflict(key, index, &listeners, &mut ir, &mut faults);
+        listeners.push(ir);
+    }
+    mark_overlaps(&mut listeners);
+    let (addresses, refused) = addresses(key, gateway, cx, &mut faults);
+    let accepted = refused.or_else(|| refused_parameters(key, gateway, &mut faults));
+    let accepted = accepted.unwrap_or_else(|| accept(&listeners));
+    for listener in &mut listeners {
+        let has_identity = listener.scheme != Some(Scheme::Https) || !listener.certificates.is_empty();
+        if accepted.holds && listener.accepted.holds && has_identity {
+            listener.table = table_name(listener);
+        }
+    }
+    GatewayIr { listeners, addresses, accepted, faults }
+}
+
+/// Listeners of protocol HTTP share the table of their port, since a request's Host alone chooses; an
+/// HTTPS listener has its own, since its SNI has chosen already.
+fn table_name(listener: &ListenerIr) -> Option<ArcStr> {
+    Some(match listener.scheme? {
+        Scheme::Http => format!("http/{}", listener.port).into(),
+        Scheme::Https => format!("https/{}/{}", listener.port, listener.hostname).into(),
+    })
+}
+
+/// The first listener of a port and hostname wins.
+fn find_conflict(
+    key: &ResourceKey,
+    index: usize,
+    before: &[ListenerIr],
+    listener: &mut ListenerIr,
+    faults: &mut Vec<Fault>,
+) {
+    if !listener.accepted.holds {
+        return;
+    }
+    let winner = |other: &&ListenerIr| other.accepted.holds && other.port == listener.port;
+    let same_name = before.iter().any(|other| other.name == listener.name);
+    let protocol = before.iter().filter(winner).find(|other| other.scheme != listener.scheme);
+    let hostname = before.iter().filter(winner).find(|other| other.hostname == listener.hostname);
+    let (reason, field, problem) = if same_name {
+        (literal!("HostnameConflict"), "name", format!("another listener is named {} too", listener.name))
+    } else if let Some(other) = protocol {
+        let problem = format!("listener {} has another protocol on port {}", other.name, other.port);
+        (literal!("ProtocolConflict"), "protocol", problem)
+    } else if let Some(other) = hostname {
+        let problem = format!("listener {} has the same port, protocol and hostname", other.name);
+        (literal!("HostnameConflict"), "hostname", problem)
+    } else {
+        return;
+    };
+    let fault =
+        fault(key, format!("spec.listeners[{index}].{field}"), problem, "change or remove one of them");
+    listener.accepted = Verdict::no(reason.clone(), sentence(&fault));
+    listener.conflicted = Verdict::yes(reason, sentence(&fault));
+    faults.push(fault);
+}
+
+/// HTTPS listeners whose hostnames overlap may get each other's requests over a reused connection;
+/// those are answered 421 (GEP-3567).
+fn mark_overlaps(listeners: &mut [ListenerIr]) {
+    let tls: Vec<(ArcStr, u16, ArcStr)> = listeners
+        .iter()
+        .filter(|listener| listener.scheme == Some(Scheme::Https) && listener.accepted.holds)
+        .map(|listener| (listener.name.clone(), listener.port, listener.hostname.clone()))
+        .collect();
+    for listener in listeners.iter_mut().filter(|l| l.scheme == Some(Scheme::Https) && l.accepted.holds) {
+        let other = tls.iter().find(|(name, port, hostname)| {
+            *name != listener.name
+                && *port == listener.port
+                && hostname::intersection(hostname, &listener.hostname).is_some()
+        });
+        listener.overlapping = other.map(|(name, ..)| {
+            Verdict::yes(
+                literal!("OverlappingHostnames"),
+                format!(
+                    "hostnames overlap with those of listener {name}; misdirected requests are answered 421"
+                ),
+            )
+        });
+    }
+}
+
+fn addresses(
+    key: &ResourceKey,
+    gateway: &Gateway,
+    cx: &Cx<'_>,
+    faults: &mut Vec<Fault>,
+) -> (Vec<ArcStr>, Option<Verdict>) {
+    let mut addresses = Vec::new();
+    for (index, address) in gateway.spec.addresses.iter().enumerate() {
+        let field = format!("spec.addresses[{index}]");
+        let kind = address.kind.as_deref().unwrap_or("IPAddress");
+        let value = address.value.clone().filter(|value| !value.is_empty());
+        let problem = if kind != "IPAddress" {
+            Some(format!("addresses of type {kind} are not supported"))
+        } else {
+            value
+                .as_ref()
+                .filter(|value| value.parse::<core::net::IpAddr>().is_err())
+                .map(|value| format!("{value:?} is not an IP address"))
+        };
+        if let Some(problem) = problem {
+            let fault = fault(key, field, problem, "use type IPAddress with an address of this machine");
+            let verdict = Verdict::no(literal!("UnsupportedAddress"), sentence(&fault));
+            faults.push(fault);
+            return (Vec::new(), Some(verdict));
+        }
+        addresses.push(value.unwrap_or_else(|| cx.env().default_address.clone()));
+    }
+    if addresses.is_empty() {
+        addresses.push(cx.env().default_address.clone());
+    }
+    (addresses, None)
+}
+
+fn refused_parameters(key: &ResourceKey, gateway: &Gateway, faults: &mut Vec<Fault>) -> Option<Verdict> {
+    let parameters = gateway.spec.infrastructure.as_ref()?.parameters_ref.as_ref()?;
+    let fault = fault(
+        key,
+        "spec.infrastructure.parametersRef",
+        format!("{} is of no kind that this version reads", parameters.name),
+        "remove the reference",
+    );
+    let verdict = Verdict::no(literal!("InvalidParameters"), sentence(&fault));
+    faults.push(fault);
+    Some(verdict)
+}
+
+fn accept(listeners: &[ListenerIr]) -> Verdict {
+    let refused: Vec<&str> =
+        listeners.iter().filter(|l| !l.accepted.holds).map(|listener| listener.name.as_str()).collect();
+    if refused.is_empty() && !listeners.is_empty() {
+        return Verdict::yes(literal!("Accepted"), "all listeners are accepted");
+    }
+    let message = format!("listeners that are not accepted: {}", refused.join(", "));
+    Verdict {
+        holds: refused.len() < listeners.len(),
+        reason: literal!("ListenersNotValid"),
+        message: message.into(),
+    }
+}

@@ -1,0 +1,206 @@
+//! One listener of a Gateway: what it is able to do.
+
+use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
+
+use super::{fault, grant, sentence};
+use crate::engine::Cx;
+use crate::graph::{ListenerIr, Scheme, Verdict};
+use crate::hostname;
+use crate::model::{KeyState, Listener, Secret};
+
+/// Resolves a listener by itself; conflicts with others come later.
+pub(super) fn resolve(
+    gateway: &ResourceKey,
+    index: usize,
+    listener: &Listener,
+    cx: &mut Cx<'_>,
+    faults: &mut Vec<Fault>,
+) -> ListenerIr {
+    let field = format!("spec.listeners[{index}]");
+    let scheme = match listener.protocol.as_str() {
+        "HTTP" => Some(Scheme::Http),
+        "HTTPS" => Some(Scheme::Https),
+        _ => None,
+    };
+    let mut ir = ListenerIr {
+        name: listener.name.clone(),
+        port: listener.port,
+        scheme,
+        hostname: listener.hostname.clone().filter(|name| !name.is_empty()).unwrap_or(hostname::ANY),
+        allowed: listener.allowed_routes.clone(),
+        supported_kinds: Vec::new(),
+        table: None,
+        certificates: Vec::new(),
+        accepted: Verdict::yes(literal!("Accepted"), "the listener is accepted"),
+        resolved: Verdict::yes(literal!("ResolvedRefs"), "all references resolve"),
+        conflicted: Verdict::no(literal!("NoConflicts"), "no other listener is in its way"),
+        overlapping: None,
+    };
+    match scheme {
+        None => refuse_protocol(gateway, &field, listener, &mut ir, faults),
+        Some(scheme) => {
+            resolve_kinds(gateway, &field, listener, &mut ir, faults);
+            check_hostname(gateway, &field, &mut ir, faults);
+            if scheme == Scheme::Https {
+                resolve_certificates(gateway, &field, listener, cx, &mut ir, faults);
+            }
+        }
+    }
+    ir
+}
+
+fn refuse_protocol(
+    gateway: &ResourceKey,
+    field: &str,
+    listener: &Listener,
+    ir: &mut ListenerIr,
+    faults: &mut Vec<Fault>,
+) {
+    let problem = format!("protocol {} is not supported", listener.protocol);
+    let fault = fault(gateway, format!("{field}.protocol"), problem, "use HTTP or HTTPS");
+    ir.accepted = Verdict::no(literal!("UnsupportedProtocol"), sentence(&fault));
+    faults.push(fault);
+}
+
+fn resolve_kinds(
+    gateway: &ResourceKey,
+    field: &str,
+    listener: &Listener,
+    ir: &mut ListenerIr,
+    faults: &mut Vec<Fault>,
+) {
+    let Some(kinds) = listener.allowed_routes.kinds.as_ref().filter(|kinds| !kinds.is_empty()) else {
+        ir.supported_kinds = vec![Kind::HTTP_ROUTE];
+        return;
+    };
+    for (index, kind) in kinds.iter().enumerate() {
+        let group = kind.group.as_deref().unwrap_or("gateway.networking.k8s.io");
+        let wanted = Kind::new(group, &kind.kind);
+        if wanted == Kind::HTTP_ROUTE {
+            if !ir.supported_kinds.contains(&wanted) {
+                ir.supported_kinds.push(wanted);
+            }
+        } else {
+            let fault = fault(
+                gateway,
+                format!("{field}.allowedRoutes.kinds[{index}]"),
+                format!(
+                    "routes of kind {} cannot attach to a listener of protocol {}",
+                    kind.kind, listener.protocol
+                ),
+                "use HTTPRoute",
+            );
+            ir.resolved = Verdict::no(literal!("InvalidRouteKinds"), sentence(&fault));
+            faults.push(fault);
+        }
+    }
+}
+
+fn check_hostname(gateway: &ResourceKey, field: &str, ir: &mut ListenerIr, faults: &mut Vec<Fault>) {
+    if ir.hostname == hostname::ANY {
+        return;
+    }
+    if let Some(problem) = hostname::problem(&ir.hostname) {
+        let fault = fault(
+            gateway,
+            format!("{field}.hostname"),
+            format!("{:?} {problem}", ir.hostname),
+            "use a DNS name, if wanted with *. in front",
+        );
+        ir.accepted = Verdict::no(literal!("UnsupportedValue"), sentence(&fault));
+        faults.push(fault);
+    }
+}
+
+fn resolve_certificates(
+    gateway: &ResourceKey,
+    field: &str,
+    listener: &Listener,
+    cx: &mut Cx<'_>,
+    ir: &mut ListenerIr,
+    faults: &mut Vec<Fault>,
+) {
+    let Some(tls) = &listener.tls else {
+        let fault = fault(
+            gateway,
+            format!("{field}.tls"),
+            "a listener of protocol HTTPS needs a certificate",
+            "set tls.certificateRefs",
+        );
+        ir.resolved = Verdict::no(literal!("InvalidCertificateRef"), sentence(&fault));
+        faults.push(fault);
+        return;
+    };
+    if tls.mode.as_deref().is_some_and(|mode| mode != "Terminate") {
+        let fault = fault(
+            gateway,
+            format!("{field}.tls.mode"),
+            "a listener of protocol HTTPS can only terminate TLS",
+            "use mode Terminate",
+        );
+        ir.accepted = Verdict::no(literal!("UnsupportedValue"), sentence(&fault));
+        faults.push(fault);
+        return;
+    }
+    if tls.certificate_refs.is_empty() {
+        let fault = fault(
+            gateway,
+            format!("{field}.tls.certificateRefs"),
+            "is empty",
+            "name a Secret of type kubernetes.io/tls",
+        );
+        ir.resolved = Verdict::no(literal!("InvalidCertificateRef"), sentence(&fault));
+        faults.push(fault);
+    }
+    for (index, reference) in tls.certificate_refs.iter().enumerate() {
+        let field = format!("{field}.tls.certificateRefs[{index}]");
+        let namespace = reference.namespace.clone().unwrap_or_else(|| gateway.namespace.clone());
+        let target = gateway.sibling(reference.kind_or("", "Secret"), namespace, reference.name.clone());
+        match certificate(gateway, &target, cx) {
+            Ok(()) => ir.certificates.push(target),
+            Err((reason, problem, remedy)) => {
+                let fault = fault(gateway, field, problem, remedy);
+                ir.resolved = Verdict::no(reason, sentence(&fault));
+                faults.push(fault);
+            }
+        }
+    }
+}
+
+/// Checks one certificate; the grant comes before existence, so that nothing is told about other
+/// namespaces' Secrets.
+fn certificate(
+    gateway: &ResourceKey,
+    target: &ResourceKey,
+    cx: &mut Cx<'_>,
+) -> Result<(), (ArcStr, String, &'static str)> {
+    let invalid = literal!("InvalidCertificateRef");
+    if target.kind != Kind::SECRET {
+        let problem = format!("{} cannot hold a certificate", target.kind.kind());
+        return Err((invalid, problem, "refer to a Secret of type kubernetes.io/tls"));
+    }
+    if !grant::permits(cx, gateway, target) {
+        let problem = format!("no ReferenceGrant in namespace {} allows it", target.namespace);
+        return Err((
+            literal!("RefNotPermitted"),
+            problem,
+            "add a ReferenceGrant from kind Gateway of this namespace to kind Secret there",
+        ));
+    }
+    let Some(secret) = cx.object::<Secret>(target) else {
+        let problem = format!("Secret {} does not exist", target.namespaced_name());
+        return Err((invalid, problem, "create it, of type kubernetes.io/tls"));
+    };
+    let name = target.namespaced_name();
+    let problem = match secret.private_key.state {
+        KeyState::Valid => return Ok(()),
+        KeyState::Missing => format!("Secret {name} lacks tls.crt or tls.key"),
+        KeyState::Malformed => {
+            format!("Secret {name} is not a PEM certificate and key: {}", secret.private_key.message)
+        }
+        KeyState::Mismatch => {
+            format!("in Secret {name} tls.key is not the key of the certificate in tls.crt")
+        }
+    };
+    Err((invalid, problem, "put a PEM certificate chain into tls.crt and its key into tls.key"))
+}

@@ -1,0 +1,32 @@
+//! The Gateway API's rules: what attaches where, what may refer to what, and what to say about it.
+
+pub(crate) mod backend;
+pub(crate) mod class;
+pub(crate) mod gateway;
+pub(crate) mod gateway_status;
+mod grant;
+mod listener;
+pub(crate) mod parent;
+pub(crate) mod policy_status;
+mod resolve;
+pub(crate) mod route;
+pub(crate) mod rule;
+
+pub(crate) use resolve::{Problem, RuleCx};
+
+use proto::{Fault, ResourceKey};
+
+/// A fault of a field of an object.
+pub(crate) fn fault(
+    object: &ResourceKey,
+    field: impl Into<String>,
+    problem: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Fault {
+    Fault { object: object.clone(), field: field.into(), problem: problem.into(), remedy: remedy.into() }
+}
+
+/// The sentence of a condition for a fault: all but the object, which the reader is looking at.
+pub(crate) fn sentence(fault: &Fault) -> String {
+    format!("{}: {}; {}", fault.field, fault.problem, fault.remedy)
+}

@@ -1,0 +1,170 @@
+//! Where a route attaches: parents, listeners, hostnames.
+
+use std::collections::BTreeMap;
+
+use proto::{ArcStr, Kind, ResourceKey, literal};
+
+use super::fault;
+use crate::engine::Cx;
+use crate::graph::{Attachment, Context, GatewayIr, ListenerIr, NodeKey, Value, Verdict};
+use crate::hostname;
+use crate::model::{Namespace, ParentRef};
+
+/// What came of one parentRef.
+pub(crate) struct Attempt {
+    pub(crate) parent: ParentRef,
+    pub(crate) gateway: ResourceKey,
+    pub(crate) accepted: Verdict,
+    /// Listeners that accepted the route, whether or not they serve.
+    pub(crate) listeners: Vec<ArcStr>,
+    pub(crate) attachments: Vec<Attachment>,
+}
+
+/// Tries to attach to one parent; none if the parent is not ours to speak of.
+pub(crate) fn attach(
+    route: &ResourceKey,
+    index: usize,
+    parent: &ParentRef,
+    hostnames: &[ArcStr],
+    cx: &mut Cx<'_>,
+    faults: &mut Vec<proto::Fault>,
+) -> Option<Attempt> {
+    let kind = Kind::new(&parent.group, &parent.kind);
+    let field = format!("spec.parentRefs[{index}]");
+    if kind != Kind::GATEWAY {
+        return None;
+    }
+    let namespace = parent.namespace.clone().unwrap_or_else(|| route.namespace.clone());
+    let gateway = route.sibling(kind, namespace, parent.name.clone());
+    let Some(Value::Gateway(ir)) = cx.node(NodeKey::Gateway(gateway.clone())) else {
+        if !cx.exists(&gateway) {
+            let problem = format!("Gateway {} does not exist", gateway.namespaced_name());
+            faults.push(fault(route, field, problem, "create it or correct the reference"));
+        }
+        return None;
+    };
+    let found = listeners_of(route, parent, ir, hostnames, cx);
+    let mut attempt = Attempt {
+        parent: parent.clone(),
+        accepted: Verdict::yes(literal!("Accepted"), "the route is attached"),
+        listeners: Vec::new(),
+        attachments: Vec::new(),
+        gateway,
+    };
+    match found {
+        Ok(found) => {
+            for (listener, domains) in found {
+                attempt.listeners.push(listener.name.clone());
+                attempt.attachments.extend(attachments(&attempt.gateway, ir, listener, domains));
+            }
+        }
+        Err((reason, message)) => {
+            faults.push(fault(route, field, message.clone(), "correct the route or the Gateway's listeners"));
+            attempt.accepted = Verdict::no(reason, message);
+        }
+    }
+    Some(attempt)
+}
+
+/// A domain and the hostname that the route wrote for it.
+type Domains = BTreeMap<ArcStr, ArcStr>;
+
+/// Narrows the listeners step by step; the step that leaves none gives the reason.
+fn listeners_of<'g>(
+    route: &ResourceKey,
+    parent: &ParentRef,
+    gateway: &'g GatewayIr,
+    hostnames: &[ArcStr],
+    cx: &mut Cx<'_>,
+) -> Result<Vec<(&'g ListenerIr, Domains)>, (ArcStr, String)> {
+    let named: Vec<_> = gateway
+        .listeners
+        .iter()
+        .filter(|listener| parent.section_name.as_ref().is_none_or(|section| *section == listener.name))
+        .filter(|listener| parent.port.is_none_or(|port| port == listener.port))
+        .collect();
+    if named.is_empty() {
+        let section = parent.section_name.as_ref().map(|name| format!(" named {name}")).unwrap_or_default();
+        let port = parent.port.map(|port| format!(" on port {port}")).unwrap_or_default();
+        let message = format!("Gateway {} has no listener{section}{port}", parent.name);
+        return Err((literal!("NoMatchingParent"), message));
+    }
+    let allowing: Vec<_> = named.into_iter().filter(|listener| allows(route, parent, listener, cx)).collect();
+    if allowing.is_empty() {
+        let message =
+            format!("no listener of Gateway {} allows routes of this kind and namespace", parent.name);
+        return Err((literal!("NotAllowedByListeners"), message));
+    }
+    let matching: Vec<_> = allowing
+        .into_iter()
+        .map(|listener| (listener, domains(listener, hostnames)))
+        .filter(|(_, domains)| !domains.is_empty())
+        .collect();
+    if matching.is_empty() {
+        let message =
+            format!("no listener of Gateway {} has a hostname that meets one of the route", parent.name);
+        return Err((literal!("NoMatchingListenerHostname"), message));
+    }
+    Ok(matching)
+}
+
+fn allows(route: &ResourceKey, parent: &ParentRef, listener: &ListenerIr, cx: &mut Cx<'_>) -> bool {
+    if !listener.supported_kinds.contains(&route.kind) {
+        return false;
+    }
+    let same = parent.namespace.as_ref().is_none_or(|namespace| *namespace == route.namespace);
+    match listener.allowed.namespaces.from.as_deref().unwrap_or("Same") {
+        "All" => true,
+        "Same" => same,
+        "Selector" => {
+            let Some(selector) = &listener.allowed.namespaces.selector else { return false };
+            let key = route.sibling(Kind::NAMESPACE, "", route.namespace.clone());
+            let mut labels = cx
+                .object::<Namespace>(&key)
+                .map(|namespace| namespace.metadata.labels.clone())
+                .unwrap_or_default();
+            // Kubernetes sets this label on every namespace.
+            labels.insert(literal!("kubernetes.io/metadata.name"), route.namespace.clone());
+            selector.selects(&labels)
+        }
+        _ => false,
+    }
+}
+
+/// Where the hostnames of listener and route meet. Of several hostnames that give the same domain the
+/// most specific counts.
+fn domains(listener: &ListenerIr, hostnames: &[ArcStr]) -> Domains {
+    let mut domains = Domains::new();
+    if hostnames.is_empty() {
+        domains.insert(listener.hostname.clone(), hostname::ANY);
+    }
+    for written in hostnames {
+        let Some(domain) = hostname::intersection(&listener.hostname, written) else { continue };
+        let known = domains.entry(domain.clone()).or_insert_with(|| written.clone());
+        if hostname::specificity(written) > hostname::specificity(known) {
+            *known = written.clone();
+        }
+    }
+    domains
+}
+
+fn attachments(
+    gateway: &ResourceKey,
+    ir: &GatewayIr,
+    listener: &ListenerIr,
+    domains: Domains,
+) -> Vec<Attachment> {
+    let (Some(table), Some(scheme)) = (&listener.table, listener.scheme) else { return Vec::new() };
+    domains
+        .into_iter()
+        .filter(|(domain, _)| ir.serves(listener, domain))
+        .map(|(domain, written)| Attachment {
+            gateway: gateway.clone(),
+            listener: listener.name.clone(),
+            table: table.clone(),
+            domain,
+            written,
+            context: Context { scheme, port: listener.port },
+        })
+        .collect()
+}

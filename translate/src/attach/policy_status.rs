@@ -1,0 +1,92 @@
+//! A BackendTLSPolicy's status: one entry for each Gateway that sends requests to its targets.
+
+use std::collections::BTreeSet;
+
+use proto::{Condition, Fault, ObjectStatus, ParentStatus, Report, ResourceKey, literal};
+use serde_json::json;
+
+use super::{backend, fault};
+use crate::engine::{Cx, Output};
+use crate::graph::{IndexKey, Value, Verdict};
+use crate::model::BackendTlsPolicy;
+
+pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
+    let mut output = Output::of(Value::Absent);
+    let Some(policy) = cx.object::<BackendTlsPolicy>(key) else { return output };
+    let mut faults = Vec::new();
+    let (accepted, resolved) = verdicts(key, &policy, cx, &mut faults);
+    let mut gateways = BTreeSet::new();
+    for target in &policy.spec.target_refs {
+        let service = key.sibling(proto::Kind::SERVICE, key.namespace.clone(), target.name.clone());
+        gateways.extend(cx.members(IndexKey::GatewaysOf(service)).cloned());
+    }
+    let conditions: Vec<Condition> =
+        vec![accepted.condition(literal!("Accepted")), resolved.condition(literal!("ResolvedRefs"))];
+    let ancestor = |gateway: ResourceKey| ParentStatus {
+        parent_ref: json!({
+            "group": gateway.kind.group(),
+            "kind": gateway.kind.kind(),
+            "namespace": gateway.namespace.as_str(),
+            "name": gateway.name.as_str(),
+        }),
+        gateway: Some(gateway),
+        conditions: conditions.clone(),
+    };
+    let status = ObjectStatus {
+        observed_generation: cx.generation(key),
+        ancestors: gateways.into_iter().map(ancestor).collect(),
+        faults,
+        ..ObjectStatus::default()
+    };
+    output.report = Some(Report { key: key.clone(), status: Some(status) });
+    output
+}
+
+fn verdicts(
+    key: &ResourceKey,
+    policy: &BackendTlsPolicy,
+    cx: &mut Cx<'_>,
+    faults: &mut Vec<Fault>,
+) -> (Verdict, Verdict) {
+    let resolved = Verdict::yes(literal!("ResolvedRefs"), "all references resolve");
+    if let Err(problem) = backend::tls(cx, key) {
+        let fault = fault(key, problem.field, problem.problem, problem.remedy);
+        let message = super::sentence(&fault);
+        faults.push(fault);
+        return (
+            Verdict::no(literal!("NoValidCACertificate"), message.clone()),
+            Verdict::no(problem.reason, message),
+        );
+    }
+    match conflict(key, policy, cx) {
+        None => (Verdict::yes(literal!("Accepted"), "the policy is in force"), resolved),
+        Some(message) => {
+            let fault = fault(key, "spec.targetRefs", message, "remove one of the two policies");
+            let accepted = Verdict::no(literal!("Conflicted"), super::sentence(&fault));
+            faults.push(fault);
+            (accepted, resolved)
+        }
+    }
+}
+
+/// An older policy with the same target wins (GEP-713).
+fn conflict(key: &ResourceKey, policy: &BackendTlsPolicy, cx: &mut Cx<'_>) -> Option<String> {
+    let mut message = None;
+    for target in &policy.spec.target_refs {
+        let service = key.sibling(proto::Kind::SERVICE, key.namespace.clone(), target.name.clone());
+        let others: Vec<_> =
+            cx.members(IndexKey::PoliciesOf(service)).filter(|other| *other != key).collect();
+        for other_key in others {
+            let Some(other) = cx.object::<BackendTlsPolicy>(other_key) else { continue };
+            let rank = |key: &ResourceKey, policy: &BackendTlsPolicy| {
+                (policy.metadata.creation_timestamp.clone(), key.clone())
+            };
+            if other.spec.target_refs.contains(target) && rank(other_key, &other) < rank(key, policy) {
+                message.get_or_insert_with(|| {
+                    format!("policy {} is older and has the same target", other_key.namespaced_name())
+                });
+            }
+        }
+    }
+    message
+}

@@ -1,0 +1,126 @@
+//! Resolving one rule of a route: references followed, faults collected.
+
+use std::collections::BTreeSet;
+
+use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
+
+use super::{fault, grant};
+use crate::engine::Cx;
+use crate::graph::{BackendIr, BackendKey, NodeKey, Value};
+use crate::model::Reference;
+
+/// What is wrong with a route, by what follows from it.
+#[derive(Clone, Debug)]
+pub(crate) enum Problem {
+    /// A reference does not resolve: `ResolvedRefs=False` with this reason.
+    Reference(ArcStr, Fault),
+    /// A value or a combination of filters cannot be done: the rule answers 500, with this reason.
+    Value(ArcStr, Fault),
+}
+
+impl Problem {
+    /// The fault itself.
+    pub(crate) fn fault(&self) -> &Fault {
+        match self {
+            Problem::Reference(_, fault) | Problem::Value(_, fault) => fault,
+        }
+    }
+}
+
+/// What a rule and its features resolve with.
+pub(crate) struct RuleCx<'a, 'b> {
+    cx: &'a mut Cx<'b>,
+    route: &'a ResourceKey,
+    /// All problems of the route so far.
+    pub(crate) problems: Vec<Problem>,
+    /// Backends that get requests.
+    pub(crate) backends: BTreeSet<BackendKey>,
+}
+
+impl<'a, 'b> RuleCx<'a, 'b> {
+    pub(crate) fn new(cx: &'a mut Cx<'b>, route: &'a ResourceKey) -> Self {
+        RuleCx { cx, route, problems: Vec::new(), backends: BTreeSet::new() }
+    }
+
+    /// A value that cannot be done.
+    pub(crate) fn refuse(&mut self, field: impl Into<String>, problem: impl Into<String>, remedy: &str) {
+        let fault = fault(self.route, field, problem, remedy);
+        self.problems.push(Problem::Value(literal!("UnsupportedValue"), fault));
+    }
+
+    /// Filters that do not go together.
+    pub(crate) fn refuse_combination(&mut self, field: impl Into<String>, problem: &str, remedy: &str) {
+        let fault = fault(self.route, field, problem, remedy);
+        self.problems.push(Problem::Value(literal!("IncompatibleFilters"), fault));
+    }
+
+    /// A reference to something that we do not know.
+    pub(crate) fn unresolved(
+        &mut self,
+        reason: ArcStr,
+        field: impl Into<String>,
+        problem: impl Into<String>,
+        remedy: &str,
+    ) {
+        let fault = fault(self.route, field, problem, remedy);
+        self.problems.push(Problem::Reference(reason, fault));
+    }
+
+    /// How many problems there are of the kind that makes a rule answer 500.
+    pub(crate) fn refusals(&self) -> usize {
+        self.problems.iter().filter(|problem| matches!(problem, Problem::Value(..))).count()
+    }
+
+    /// Name of the cluster of a backend; none if requests to it must fail.
+    pub(crate) fn cluster_of(&mut self, reference: &Reference, field: &str) -> Option<ArcStr> {
+        let kind = reference.kind_or("", "Service");
+        if kind != Kind::SERVICE {
+            let problem = format!("{kind} is not a kind of backend");
+            self.unresolved(literal!("InvalidKind"), format!("{field}.kind"), problem, "refer to a Service");
+            return None;
+        }
+        let namespace = reference.namespace.clone().unwrap_or_else(|| self.route.namespace.clone());
+        let target = self.route.sibling(kind, namespace, reference.name.clone());
+        if !grant::permits(self.cx, self.route, &target) {
+            let problem = format!("no ReferenceGrant in namespace {} allows it", target.namespace);
+            let remedy = "add a ReferenceGrant from kind HTTPRoute of this namespace to kind Service there";
+            self.unresolved(literal!("RefNotPermitted"), field, problem, remedy);
+            return None;
+        }
+        let Some(port) = reference.port else {
+            let problem = "a Service needs a port";
+            self.unresolved(literal!("BackendNotFound"), format!("{field}.port"), problem, "set the port");
+            return None;
+        };
+        let backend = BackendKey {
+            cluster: target.cluster,
+            namespace: target.namespace,
+            name: target.name,
+            port,
+        };
+        self.backends.insert(backend.clone());
+        self.usable(backend, field)
+    }
+
+    fn usable(&mut self, backend: BackendKey, field: &str) -> Option<ArcStr> {
+        let service = backend.service();
+        let port = backend.port;
+        let (reason, message) = match self.cx.node(NodeKey::Backend(backend)) {
+            Some(Value::Backend(ir)) => match ir.as_ref() {
+                BackendIr::Usable { cluster_name, .. } => return Some(cluster_name.clone()),
+                BackendIr::Closed => return None,
+                BackendIr::Unresolved { reason, message } => (reason.clone(), message.to_string()),
+            },
+            _ => {
+                let what = if self.cx.exists(&service) {
+                    format!("has no port {port}")
+                } else {
+                    "does not exist".into()
+                };
+                (literal!("BackendNotFound"), format!("Service {} {what}", service.namespaced_name()))
+            }
+        };
+        self.unresolved(reason, field, message, "create the Service or correct the reference");
+        None
+    }
+}

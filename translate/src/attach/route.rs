@@ -1,0 +1,181 @@
+//! An HTTPRoute: where it attaches, what its rules are, and its status.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proto::{ArcStr, Condition, Fault, ObjectStatus, ParentStatus, Report, ResourceKey, literal};
+
+use super::parent::{self, Attempt};
+use super::{Problem, RuleCx, rule, sentence};
+use crate::emit::route::entries;
+use crate::engine::{Cx, Output};
+use crate::graph::{Context, Entry, IndexKey, NodeKey, RouteIr, Value, Verdict};
+use crate::hostname;
+use crate::model::{HttpRoute, Rule};
+
+pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
+    let mut output = Output::of(Value::Absent);
+    let route = match cx.decode::<HttpRoute>(key) {
+        Some(Ok(route)) => route,
+        Some(Err(fault)) => {
+            let conditions =
+                vec![Condition::new(literal!("Accepted"), false, literal!("Invalid"), sentence(&fault))];
+            let status = ObjectStatus { conditions, faults: vec![fault], ..ObjectStatus::default() };
+            return with_report(output, key, status, cx);
+        }
+        None => return output,
+    };
+    let mut faults = Vec::new();
+    let hostnames = hostnames(key, &route, &mut faults);
+    let attempts: Vec<Attempt> = route
+        .spec
+        .parent_refs
+        .iter()
+        .enumerate()
+        .filter_map(|(index, parent)| parent::attach(key, index, parent, &hostnames, cx, &mut faults))
+        .collect();
+
+    let default_rules = [Rule::default()];
+    let written = route.spec.rules.as_deref().filter(|rules| !rules.is_empty()).unwrap_or(&default_rules);
+    let mut rule_cx = RuleCx::new(cx, key);
+    let rules: Vec<_> =
+        written.iter().enumerate().map(|(index, rule)| rule::resolve(index, rule, &mut rule_cx)).collect();
+    let (problems, backends) = (rule_cx.problems, rule_cx.backends);
+    faults.extend(problems.iter().map(|problem| problem.fault().clone()));
+
+    let refused = rules.iter().filter(|rule| rule.refused || rule.matches.is_empty()).count();
+    let health = Health::of(&problems, refused, rules.len());
+    let mut attachments = Vec::new();
+    for attempt in &attempts {
+        contribute(&mut output, key, attempt, &backends);
+        attachments.extend(attempt.attachments.iter().cloned());
+    }
+    let contexts: BTreeSet<Context> = attachments.iter().map(|attachment| attachment.context).collect();
+    let encoded = contexts
+        .into_iter()
+        .map(|context| (context, Arc::<[Entry]>::from(entries(key, &rules, context))))
+        .collect();
+    let created = route.metadata.creation_timestamp.clone();
+    output.value = Value::Route(Arc::new(RouteIr { attachments, created, entries: share_equal(encoded) }));
+    let parents = attempts.iter().map(|attempt| health.parent_status(attempt)).collect();
+    with_report(output, key, ObjectStatus { parents, faults, ..ObjectStatus::default() }, cx)
+}
+
+fn with_report(mut output: Output, key: &ResourceKey, mut status: ObjectStatus, cx: &mut Cx<'_>) -> Output {
+    status.observed_generation = cx.generation(key);
+    output.report = Some(Report { key: key.clone(), status: Some(status) });
+    output
+}
+
+/// Hostnames without the invalid ones. If none is left of some, the route matches no host at all.
+fn hostnames(key: &ResourceKey, route: &HttpRoute, faults: &mut Vec<Fault>) -> Vec<ArcStr> {
+    let mut good = Vec::new();
+    for (index, name) in route.spec.hostnames.iter().enumerate() {
+        match hostname::problem(name) {
+            None => good.push(name.clone()),
+            Some(problem) => faults.push(super::fault(
+                key,
+                format!("spec.hostnames[{index}]"),
+                format!("{name:?} {problem}"),
+                "use a DNS name, if wanted with *. in front",
+            )),
+        }
+    }
+    if good.is_empty() && !route.spec.hostnames.is_empty() {
+        // No listener has this hostname, so the route attaches nowhere.
+        good.push(literal!("."));
+    }
+    good
+}
+
+fn contribute(
+    output: &mut Output,
+    key: &ResourceKey,
+    attempt: &Attempt,
+    backends: &BTreeSet<crate::graph::BackendKey>,
+) {
+    let gateway = &attempt.gateway;
+    for listener in &attempt.listeners {
+        output.entries.push((IndexKey::AttachedTo(gateway.clone(), listener.clone()), key.clone()));
+    }
+    for attachment in &attempt.attachments {
+        let index =
+            IndexKey::Serving(gateway.clone(), attachment.listener.clone(), attachment.domain.clone());
+        output.entries.push((index, key.clone()));
+        let (table, domain) = (attachment.table.clone(), attachment.domain.clone());
+        output.demands.push(NodeKey::VirtualHost(gateway.clone(), table, domain));
+    }
+    if attempt.attachments.is_empty() {
+        return;
+    }
+    for backend in backends {
+        output.entries.push((IndexKey::GatewaysOf(backend.service()), gateway.clone()));
+        output.demands.push(NodeKey::Cluster(gateway.clone(), backend.clone()));
+    }
+}
+
+/// Routes without redirects are the same in every context: keep them once.
+fn share_equal(mut encoded: Vec<(Context, Arc<[Entry]>)>) -> Vec<(Context, Arc<[Entry]>)> {
+    if let Some((first, rest)) = encoded.split_first_mut() {
+        for (_, entries) in rest {
+            if *entries == first.1 {
+                *entries = Arc::clone(&first.1);
+            }
+        }
+    }
+    encoded
+}
+
+/// What the problems of a route mean for its conditions.
+struct Health {
+    accepted: Option<Verdict>,
+    resolved: Verdict,
+    partially_invalid: Option<Verdict>,
+}
+
+impl Health {
+    fn of(problems: &[Problem], refused_rules: usize, rules: usize) -> Self {
+        let mut health = Health {
+            accepted: None,
+            resolved: Verdict::yes(literal!("ResolvedRefs"), "all references resolve"),
+            partially_invalid: None,
+        };
+        for problem in problems {
+            match problem {
+                Problem::Reference(reason, fault) if health.resolved.holds => {
+                    health.resolved = Verdict::no(reason.clone(), sentence(fault));
+                }
+                Problem::Value(reason, fault)
+                    if health.accepted.is_none() && health.partially_invalid.is_none() =>
+                {
+                    if refused_rules == rules {
+                        health.accepted = Some(Verdict::no(reason.clone(), sentence(fault)));
+                    } else {
+                        health.partially_invalid =
+                            Some(Verdict::yes(literal!("UnsupportedValue"), sentence(fault)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        health
+    }
+
+    fn parent_status(&self, attempt: &Attempt) -> ParentStatus {
+        let accepted = if attempt.accepted.holds {
+            self.accepted.as_ref().unwrap_or(&attempt.accepted)
+        } else {
+            &attempt.accepted
+        };
+        let mut conditions =
+            vec![accepted.condition(literal!("Accepted")), self.resolved.condition(literal!("ResolvedRefs"))];
+        if let Some(partially) = self.partially_invalid.as_ref().filter(|_| accepted.holds) {
+            conditions.push(partially.condition(literal!("PartiallyInvalid")));
+        }
+        ParentStatus {
+            parent_ref: serde_json::to_value(&attempt.parent).unwrap_or_default(),
+            gateway: Some(attempt.gateway.clone()),
+            conditions,
+        }
+    }
+}

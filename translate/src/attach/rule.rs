@@ -1,0 +1,161 @@
+//! One rule of an HTTPRoute: matches checked, filters and backends resolved.
+
+use std::cmp::Reverse;
+
+use proto::ArcStr;
+
+use super::RuleCx;
+use crate::features::{self, At, FeatureIr};
+use crate::graph::Rank;
+use crate::model::{Match, NameMatch, Rule};
+
+/// A rule, ready to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct RuleIr {
+    pub(crate) name: ArcStr,
+    /// Valid matches with their precedence.
+    pub(crate) matches: Vec<(Rank, Match)>,
+    pub(crate) features: Vec<FeatureIr>,
+    pub(crate) backends: Vec<BackendUse>,
+    /// Something in it cannot be done: it answers 500 rather than do the rest.
+    pub(crate) refused: bool,
+}
+
+/// One backend of a rule, with a weight above zero.
+#[derive(Clone, Debug)]
+pub(crate) struct BackendUse {
+    pub(crate) weight: u32,
+    /// None: its share of the requests is answered 500.
+    pub(crate) cluster: Option<ArcStr>,
+    pub(crate) features: Vec<FeatureIr>,
+}
+
+/// Resolves a rule.
+pub(super) fn resolve(index: usize, rule: &Rule, cx: &mut RuleCx<'_, '_>) -> RuleIr {
+    let field = format!("spec.rules[{index}]");
+    let mut matches = Vec::new();
+    if rule.matches.is_empty() {
+        let all = Match::default();
+        matches.push((rank(&all), all));
+    }
+    for (number, matched) in rule.matches.iter().enumerate() {
+        let refusals = cx.refusals();
+        check_match(cx, &format!("{field}.matches[{number}]"), matched);
+        // A match that cannot be expressed matches nothing; the rule's others still do.
+        if cx.refusals() == refusals {
+            matches.push((rank(matched), matched.clone()));
+        }
+    }
+    let refusals = cx.refusals();
+    let at = At { field: field.clone(), filters: &rule.filters, rule, backend: false };
+    features::check_filters(cx, &at);
+    let rule_features = features::resolve(cx, &at);
+    let backends = backends(&field, rule, cx);
+    RuleIr {
+        name: rule.name.clone().unwrap_or_else(|| ArcStr::from(index.to_string())),
+        matches,
+        features: rule_features,
+        backends,
+        refused: cx.refusals() > refusals,
+    }
+}
+
+fn backends(field: &str, rule: &Rule, cx: &mut RuleCx<'_, '_>) -> Vec<BackendUse> {
+    let mut backends = Vec::new();
+    for (number, backend) in rule.backend_refs.iter().enumerate() {
+        let field = format!("{field}.backendRefs[{number}]");
+        let cluster = cx.cluster_of(&backend.reference(), &field);
+        let at = At { field, filters: &backend.filters, rule, backend: true };
+        features::check_filters(cx, &at);
+        let features = features::resolve(cx, &at);
+        let weight = backend.weight.unwrap_or(1);
+        if weight > 0 {
+            backends.push(BackendUse { weight, cluster, features });
+        }
+    }
+    backends
+}
+
+fn rank(matched: &Match) -> Rank {
+    let count = |list: &[NameMatch]| Reverse(u8::try_from(list.len()).unwrap_or(u8::MAX));
+    let path = matched.path.value.as_str();
+    Rank {
+        path_kind: match matched.path.kind.as_str() {
+            "Exact" => 0,
+            "RegularExpression" => 1,
+            _ => 2,
+        },
+        path_length: Reverse(u16::try_from(path.len()).unwrap_or(u16::MAX)),
+        without_method: matched.method.is_none(),
+        headers: count(&matched.headers),
+        query_params: count(&matched.query_params),
+    }
+}
+
+fn check_match(cx: &mut RuleCx<'_, '_>, field: &str, matched: &Match) {
+    let path = &matched.path;
+    let path_field = format!("{field}.path");
+    match path.kind.as_str() {
+        "Exact" | "PathPrefix" => {
+            let bad =
+                ["//", "/./", "/../", "%2f", "%2F", "#", "?"].iter().find(|part| path.value.contains(**part));
+            if !path.value.starts_with('/') || path.value.len() > 1024 {
+                let problem = format!("{:?} does not begin with / or is longer than 1024 bytes", path.value);
+                cx.refuse(format!("{path_field}.value"), problem, "write an absolute path");
+            } else if let Some(bad) = bad {
+                let problem = format!("{:?} contains {bad:?}", path.value);
+                cx.refuse(format!("{path_field}.value"), problem, "write the path in its normal form");
+            }
+        }
+        "RegularExpression" => check_regex(cx, format!("{path_field}.value"), &path.value),
+        other => {
+            let problem = format!("{other:?} is no type of path match");
+            cx.refuse(format!("{path_field}.type"), problem, "use Exact, PathPrefix or RegularExpression");
+        }
+    }
+    for (list, name) in [(&matched.headers, "headers"), (&matched.query_params, "queryParams")] {
+        for (number, condition) in list.iter().enumerate() {
+            check_condition(cx, &format!("{field}.{name}[{number}]"), condition);
+        }
+    }
+    if let Some(method) = &matched.method
+        && !METHODS.contains(&method.as_str())
+    {
+        cx.refuse(
+            format!("{field}.method"),
+            format!("{method:?} is no method"),
+            "use one of HTTP's, in capitals",
+        );
+    }
+}
+
+const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+fn check_condition(cx: &mut RuleCx<'_, '_>, field: &str, condition: &NameMatch) {
+    if !features::is_token(&condition.name) {
+        let problem = format!("{:?} is not a name of a header or query parameter", condition.name);
+        cx.refuse(format!("{field}.name"), problem, "use letters, digits and '-'");
+    }
+    match condition.kind.as_deref().unwrap_or("Exact") {
+        "Exact" => {}
+        "RegularExpression" => check_regex(cx, format!("{field}.value"), &condition.value),
+        other => {
+            cx.refuse(
+                format!("{field}.type"),
+                format!("{other:?} is no type of match"),
+                "use Exact or RegularExpression",
+            );
+        }
+    }
+}
+
+/// Envoy's RE2 and this parser agree on what a regular expression is, but for rarities that Envoy then
+/// refuses itself.
+fn check_regex(cx: &mut RuleCx<'_, '_>, field: String, regex: &str) {
+    if let Err(error) = regex_syntax::parse(regex) {
+        let text = error.to_string();
+        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let problem = format!("{regex:?} is not a regular expression: {reason}");
+        cx.refuse(field, problem, "write it in RE2 syntax");
+    }
+}

@@ -1,0 +1,149 @@
+//! A port of a Gateway as an Envoy listener: one filter chain for HTTP, one for each HTTPS listener.
+
+use envoy_types::pb::envoy::config::core::v3::TransportSocket;
+use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
+use envoy_types::pb::envoy::config::listener::v3::listener_filter::ConfigType as ListenerFilterConfig;
+use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
+use envoy_types::pb::envoy::config::listener::v3::{
+    AdditionalAddress, Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter,
+};
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
+    RouteSpecifier, UpgradeConfig,
+};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager, HttpFilter, Rds,
+};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CommonTlsContext, DownstreamTlsContext, SdsSecretConfig,
+};
+use envoy_types::pb::google::protobuf::{BoolValue, UInt32Value};
+use envoy_types::util::pack_any;
+use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
+
+use super::{ads, put, secret, socket_address};
+use crate::engine::{Cx, Output};
+use crate::features;
+use crate::graph::{ListenerIr, NodeKey, Scheme, Value};
+use crate::hostname;
+
+/// Bytes that Envoy buffers of one connection before it pushes back.
+const BUFFER_LIMIT: u32 = 32 * 1024;
+const PREFIX: &str = "listener/";
+
+fn name(port: u16) -> String {
+    format!("{PREFIX}{port}")
+}
+
+/// The port that a listener's name was made of.
+pub(crate) fn port_of(name: &str) -> Option<u16> {
+    name.strip_prefix(PREFIX)?.parse().ok()
+}
+
+pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Output {
+    let mut output = Output::of(Value::Absent);
+    let Some(Value::Gateway(ir)) = cx.node(NodeKey::Gateway(gateway.clone())) else { return output };
+    let serving: Vec<&ListenerIr> =
+        ir.listeners.iter().filter(|l| l.port == port && l.table.is_some()).collect();
+    let chains: Vec<FilterChain> = match serving.first().and_then(|listener| listener.scheme) {
+        None => return output,
+        Some(Scheme::Http) => serving.iter().take(1).filter_map(|listener| http_chain(listener)).collect(),
+        Some(Scheme::Https) => serving.iter().filter_map(|listener| https_chain(listener)).collect(),
+    };
+    let is_tls = serving.iter().any(|listener| listener.scheme == Some(Scheme::Https));
+    let mut addresses = ir.addresses.iter();
+    let Some(address) = addresses.next() else { return output };
+    let additional = |address: &ArcStr| AdditionalAddress {
+        address: Some(socket_address(address, port)),
+        ..AdditionalAddress::default()
+    };
+    let message = Listener {
+        name: name(port),
+        address: Some(socket_address(address, port)),
+        additional_addresses: addresses.map(additional).collect(),
+        filter_chains: chains,
+        listener_filters: if is_tls { vec![tls_inspector()] } else { Vec::new() },
+        // With it, two Gateways on one port would silently share connections; without, the second is told.
+        enable_reuse_port: Some(BoolValue { value: false }),
+        per_connection_buffer_limit_bytes: Some(UInt32Value { value: BUFFER_LIMIT }),
+        ..Listener::default()
+    };
+    output.puts.push(put(XdsKey::new(gateway.clone(), XdsKind::Listener, name(port)), &message));
+    output
+}
+
+fn http_chain(listener: &ListenerIr) -> Option<FilterChain> {
+    let table = listener.table.as_ref()?;
+    Some(FilterChain {
+        name: table.to_string(),
+        filters: vec![connection_manager(table)],
+        ..FilterChain::default()
+    })
+}
+
+fn https_chain(listener: &ListenerIr) -> Option<FilterChain> {
+    let table = listener.table.as_ref()?;
+    let server_names =
+        if listener.hostname == hostname::ANY { Vec::new() } else { vec![listener.hostname.to_string()] };
+    let context = DownstreamTlsContext {
+        common_tls_context: Some(CommonTlsContext {
+            alpn_protocols: vec!["h2".to_owned(), "http/1.1".to_owned()],
+            tls_certificate_sds_secret_configs: listener
+                .certificates
+                .iter()
+                .map(|key| SdsSecretConfig { name: secret::name(key), sds_config: Some(ads()) })
+                .collect(),
+            ..CommonTlsContext::default()
+        }),
+        ..DownstreamTlsContext::default()
+    };
+    Some(FilterChain {
+        name: table.to_string(),
+        filter_chain_match: Some(FilterChainMatch { server_names, ..FilterChainMatch::default() }),
+        filters: vec![connection_manager(table)],
+        transport_socket: Some(TransportSocket {
+            name: "envoy.transport_sockets.tls".to_owned(),
+            config_type: Some(SocketConfig::TypedConfig(pack_any(context))),
+        }),
+        ..FilterChain::default()
+    })
+}
+
+fn tls_inspector() -> ListenerFilter {
+    ListenerFilter {
+        name: "envoy.filters.listener.tls_inspector".to_owned(),
+        config_type: Some(ListenerFilterConfig::TypedConfig(pack_any(TlsInspector::default()))),
+        ..ListenerFilter::default()
+    }
+}
+
+fn connection_manager(table: &ArcStr) -> Filter {
+    let router = HttpFilter {
+        name: "envoy.filters.http.router".to_owned(),
+        config_type: Some(ConfigType::TypedConfig(pack_any(Router::default()))),
+        ..HttpFilter::default()
+    };
+    let mut http_filters = features::http_filters();
+    http_filters.push(router);
+    let manager = HttpConnectionManager {
+        stat_prefix: table.replace('/', "_"),
+        route_specifier: Some(RouteSpecifier::Rds(Rds {
+            config_source: Some(ads()),
+            route_config_name: table.to_string(),
+        })),
+        http_filters,
+        use_remote_address: Some(BoolValue { value: true }),
+        normalize_path: Some(BoolValue { value: true }),
+        upgrade_configs: vec![UpgradeConfig {
+            upgrade_type: "websocket".to_owned(),
+            ..UpgradeConfig::default()
+        }],
+        ..HttpConnectionManager::default()
+    };
+    Filter {
+        name: "envoy.filters.network.http_connection_manager".to_owned(),
+        config_type: Some(FilterConfig::TypedConfig(pack_any(manager))),
+    }
+}

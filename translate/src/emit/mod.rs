@@ -1,0 +1,55 @@
+//! From resolved data to Envoy's messages: encoded bytes and their hash. Nothing is looked up in the API
+//! here.
+
+pub(crate) mod cluster;
+pub(crate) mod endpoints;
+pub(crate) mod listener;
+pub(crate) mod route;
+pub(crate) mod route_table;
+pub(crate) mod secret;
+pub(crate) mod virtual_host;
+
+use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{
+    Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress,
+};
+use envoy_types::pb::google::protobuf::Duration;
+use prost::Message;
+use proto::{ContentHash, Put, XdsKey};
+
+/// A message as a piece of a scope.
+fn put(key: XdsKey, message: &impl Message) -> Put {
+    let body = message.encode_to_vec();
+    Put { key, version: ContentHash::of(&body), body: body.into(), private_key: None }
+}
+
+/// "From this same stream". The bytes must never change between versions: Envoy takes another
+/// ConfigSource for another subscription.
+fn ads() -> ConfigSource {
+    ConfigSource {
+        resource_api_version: ApiVersion::V3.into(),
+        config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
+        ..Default::default()
+    }
+}
+
+/// A TCP address.
+fn socket_address(address: &str, port: u16) -> Address {
+    Address {
+        address: Some(AddressKind::SocketAddress(SocketAddress {
+            address: address.to_owned(),
+            port_specifier: Some(PortSpecifier::PortValue(u32::from(port))),
+            ..Default::default()
+        })),
+    }
+}
+
+/// A duration in protobuf form.
+pub(crate) fn duration(duration: std::time::Duration) -> Duration {
+    Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0),
+    }
+}

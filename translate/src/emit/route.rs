@@ -1,0 +1,212 @@
+//! Rules of an HTTPRoute as Envoy routes.
+
+use bytes::Bytes;
+use envoy_types::pb::envoy::config::core::v3::RuntimeFractionalPercent;
+use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
+use envoy_types::pb::envoy::config::route::v3::query_parameter_matcher::QueryParameterMatchSpecifier;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::{
+    ClusterNotFoundResponseCode, ClusterSpecifier,
+};
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
+use envoy_types::pb::envoy::config::route::v3::{
+    DirectResponseAction, HeaderMatcher, QueryParameterMatcher, Route, RouteAction, RouteMatch,
+    WeightedCluster,
+};
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
+use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
+use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
+use envoy_types::pb::google::protobuf::UInt32Value;
+use prost::Message;
+use proto::ResourceKey;
+
+use crate::attach::rule::{BackendUse, RuleIr};
+use crate::features::{EmitAt, FeatureIr};
+use crate::graph::{Context, Entry};
+use crate::model::{Match, NameMatch};
+
+/// Never defined as a cluster: its share of requests is answered 500.
+const NOWHERE: &str = "fleetgate.dev/unresolved";
+
+/// The encoded routes of a route's rules, in order of precedence.
+pub(crate) fn entries(key: &ResourceKey, rules: &[RuleIr], context: Context) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for rule in rules {
+        let name = format!("httproute/{}/{}/{}", key.namespace, key.name, rule.name);
+        for (rank, matched) in &rule.matches {
+            for route in routes(rule, &EmitAt { matched, context }) {
+                let route = Route { name: name.clone(), ..route };
+                entries.push(Entry { rank: rank.clone(), body: Bytes::from(route.encode_to_vec()) });
+            }
+        }
+    }
+    // Stable: equal ranks stay in the order of rules and matches.
+    entries.sort_by(|a, b| a.rank.cmp(&b.rank));
+    entries
+}
+
+/// One match of one rule: one route, or one for each backend where a backend does what Envoy can do only
+/// on a route.
+fn routes(rule: &RuleIr, at: &EmitAt<'_>) -> Vec<Route> {
+    let matched = Some(route_match(at.matched));
+    if rule.refused {
+        return vec![Route { r#match: matched, action: Some(answer(500)), ..Route::default() }];
+    }
+    if !rule.backends.iter().all(fits_weighted_cluster) {
+        return split_routes(rule, at);
+    }
+    let mut route = Route { r#match: matched, action: Some(action(&rule.backends)), ..Route::default() };
+    apply(&rule.features, &mut route, at);
+    vec![route]
+}
+
+fn fits_weighted_cluster(backend: &BackendUse) -> bool {
+    let mut probe = ClusterWeight::default();
+    backend.features.iter().all(|feature| feature.on_backend(&mut probe))
+}
+
+fn apply(features: &[FeatureIr], route: &mut Route, at: &EmitAt<'_>) {
+    for feature in features {
+        feature.on_route(route, at);
+    }
+}
+
+/// One route a backend. Envoy draws one random number a request, so the shares are cumulative: the first
+/// route takes what is below its weight, the next what is below the sum of both, the last takes the rest.
+fn split_routes(rule: &RuleIr, at: &EmitAt<'_>) -> Vec<Route> {
+    let total: u64 = rule.backends.iter().map(|backend| u64::from(backend.weight)).sum();
+    let mut below = 0;
+    let mut routes = Vec::new();
+    for (index, backend) in rule.backends.iter().enumerate() {
+        below += u64::from(backend.weight);
+        let mut matched = route_match(at.matched);
+        if index + 1 < rule.backends.len() {
+            let numerator = u32::try_from(below * 1_000_000 / total).unwrap_or(1_000_000);
+            matched.runtime_fraction = Some(RuntimeFractionalPercent {
+                default_value: Some(FractionalPercent {
+                    numerator,
+                    denominator: DenominatorType::Million.into(),
+                }),
+                ..Default::default()
+            });
+        }
+        let action = action(std::slice::from_ref(backend));
+        let mut route = Route { r#match: Some(matched), action: Some(action), ..Route::default() };
+        apply(&rule.features, &mut route, at);
+        apply(&backend.features, &mut route, at);
+        routes.push(route);
+    }
+    routes
+}
+
+/// Where requests go.
+fn action(backends: &[BackendUse]) -> Action {
+    let single = match backends {
+        [only] if only.features.is_empty() => only.cluster.as_ref(),
+        _ if backends.iter().all(|backend| backend.cluster.is_none()) => return answer(500),
+        _ => None,
+    };
+    if let Some(cluster) = single {
+        return Action::Route(RouteAction {
+            cluster_specifier: Some(ClusterSpecifier::Cluster(cluster.to_string())),
+            ..RouteAction::default()
+        });
+    }
+    if backends.iter().all(|backend| backend.cluster.is_none()) {
+        return answer(500);
+    }
+    let clusters = backends
+        .iter()
+        .map(|backend| {
+            let mut weight = ClusterWeight {
+                name: backend.cluster.as_deref().unwrap_or(NOWHERE).to_owned(),
+                weight: Some(UInt32Value { value: backend.weight }),
+                ..Default::default()
+            };
+            for feature in &backend.features {
+                feature.on_backend(&mut weight);
+            }
+            weight
+        })
+        .collect();
+    let mut action = RouteAction {
+        cluster_specifier: Some(ClusterSpecifier::WeightedClusters(WeightedCluster {
+            clusters,
+            ..Default::default()
+        })),
+        ..RouteAction::default()
+    };
+    if backends.iter().any(|backend| backend.cluster.is_none()) {
+        action.cluster_not_found_response_code = ClusterNotFoundResponseCode::InternalServerError.into();
+    }
+    Action::Route(action)
+}
+
+/// Envoy answers itself.
+pub(super) fn answer(status: u32) -> Action {
+    Action::DirectResponse(DirectResponseAction { status, ..DirectResponseAction::default() })
+}
+
+fn route_match(matched: &Match) -> RouteMatch {
+    let path = matched.path.value.as_str();
+    let path_specifier = match matched.path.kind.as_str() {
+        "Exact" => PathSpecifier::Path(path.to_owned()),
+        "RegularExpression" => PathSpecifier::SafeRegex(regex(path)),
+        // A trailing slash of a prefix does not count.
+        _ => match path.trim_end_matches('/') {
+            "" => PathSpecifier::Prefix("/".to_owned()),
+            prefix => PathSpecifier::PathSeparatedPrefix(prefix.to_owned()),
+        },
+    };
+    let mut headers: Vec<HeaderMatcher> = Vec::new();
+    if let Some(method) = &matched.method {
+        headers.push(header(":method", exact(method)));
+    }
+    for (index, condition) in matched.headers.iter().enumerate() {
+        // Of conditions on one header, the first counts.
+        let before = &matched.headers[..index];
+        if !before.iter().any(|other| other.name.eq_ignore_ascii_case(&condition.name)) {
+            headers.push(header(&condition.name, string_matcher(condition)));
+        }
+    }
+    let mut query_parameters: Vec<QueryParameterMatcher> = Vec::new();
+    for (index, condition) in matched.query_params.iter().enumerate() {
+        if !matched.query_params[..index].iter().any(|other| other.name == condition.name) {
+            query_parameters.push(QueryParameterMatcher {
+                name: condition.name.to_string(),
+                query_parameter_match_specifier: Some(QueryParameterMatchSpecifier::StringMatch(
+                    string_matcher(condition),
+                )),
+            });
+        }
+    }
+    RouteMatch { path_specifier: Some(path_specifier), headers, query_parameters, ..RouteMatch::default() }
+}
+
+fn header(name: &str, matcher: StringMatcher) -> HeaderMatcher {
+    HeaderMatcher {
+        name: name.to_owned(),
+        header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(matcher)),
+        ..HeaderMatcher::default()
+    }
+}
+
+fn string_matcher(condition: &NameMatch) -> StringMatcher {
+    match condition.kind.as_deref() {
+        Some("RegularExpression") => StringMatcher {
+            match_pattern: Some(MatchPattern::SafeRegex(regex(&condition.value))),
+            ..StringMatcher::default()
+        },
+        _ => exact(&condition.value),
+    }
+}
+
+fn exact(value: &str) -> StringMatcher {
+    StringMatcher { match_pattern: Some(MatchPattern::Exact(value.to_owned())), ..StringMatcher::default() }
+}
+
+fn regex(regex: &str) -> RegexMatcher {
+    RegexMatcher { regex: regex.to_owned(), ..RegexMatcher::default() }
+}

@@ -1,0 +1,51 @@
+//! A certificate for SDS, without its private key.
+
+use base64::Engine as _;
+use envoy_types::pb::envoy::config::core::v3::DataSource;
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{Secret as EnvoySecret, TlsCertificate};
+use proto::{ContentHash, Kind, PrivateKeyRef, ResourceKey, XdsKey, XdsKind};
+
+use super::put;
+use crate::engine::{Cx, Output};
+use crate::graph::Value;
+use crate::model::{KeyState, Secret};
+
+const PREFIX: &str = "secret/";
+
+/// Name of the SDS resource of a Secret.
+pub(super) fn name(secret: &ResourceKey) -> String {
+    format!("{PREFIX}{}/{}", secret.namespace, secret.name)
+}
+
+/// The Secret that a name was made of.
+pub(crate) fn secret_of(gateway: &ResourceKey, name: &str) -> Option<ResourceKey> {
+    let (namespace, name) = name.strip_prefix(PREFIX)?.split_once('/')?;
+    Some(gateway.sibling(Kind::SECRET, namespace, name))
+}
+
+pub(crate) fn compute(gateway: &ResourceKey, key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
+    let mut output = Output::of(Value::Absent);
+    let Some(secret) = cx.object::<Secret>(key) else { return output };
+    if secret.private_key.state != KeyState::Valid {
+        return output;
+    }
+    let chain = secret.data.get("tls.crt").map(|text| text.as_bytes()).unwrap_or_default();
+    let Ok(chain) = base64::engine::general_purpose::STANDARD.decode(chain) else { return output };
+    let certificate = ContentHash::of(&chain);
+    let message = EnvoySecret {
+        name: name(key),
+        r#type: Some(Type::TlsCertificate(TlsCertificate {
+            certificate_chain: Some(DataSource {
+                specifier: Some(Specifier::InlineBytes(chain)),
+                ..Default::default()
+            }),
+            ..TlsCertificate::default()
+        })),
+    };
+    let mut piece = put(XdsKey::new(gateway.clone(), XdsKind::Secret, name(key)), &message);
+    piece.private_key = Some(PrivateKeyRef { secret: key.clone(), certificate });
+    output.puts.push(piece);
+    output
+}

@@ -1,0 +1,82 @@
+//! RequestRedirect.
+
+use envoy_types::pb::envoy::config::route::v3::redirect_action::{
+    PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier,
+};
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::{RedirectAction, Route};
+
+use super::url_rewrite::{PathRewrite, check_path, rewrite_of};
+use super::{At, EmitAt, Feature};
+use crate::attach::RuleCx;
+use crate::graph::Scheme;
+use crate::model::Redirect;
+
+pub(crate) struct RequestRedirect;
+
+impl Feature for RequestRedirect {
+    type Ir = Redirect;
+
+    fn resolve(cx: &mut RuleCx<'_, '_>, at: &At<'_>) -> Option<Redirect> {
+        let (field, redirect) =
+            at.all("RequestRedirect", "requestRedirect", |filter| filter.request_redirect.as_ref()).next()?;
+        if redirect.scheme.as_deref().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
+            cx.refuse(format!("{field}.scheme"), "is neither http nor https", "use one of them");
+        }
+        if response_code(redirect.status_code).is_none() {
+            cx.refuse(format!("{field}.statusCode"), "is no redirect", "use 301, 302, 303, 307 or 308");
+        }
+        if let Some(path) = &redirect.path {
+            check_path(cx, at, &format!("{field}.path"), path);
+        }
+        Some(redirect.clone())
+    }
+
+    fn on_route(redirect: &Redirect, route: &mut Route, at: &EmitAt<'_>) {
+        let mut action = RedirectAction {
+            host_redirect: redirect.hostname.as_deref().unwrap_or_default().to_owned(),
+            port_redirect: u32::from(location_port(redirect, at)),
+            response_code: response_code(redirect.status_code).unwrap_or(RedirectResponseCode::Found).into(),
+            ..Default::default()
+        };
+        if let Some(scheme) = &redirect.scheme {
+            action.scheme_rewrite_specifier =
+                Some(SchemeRewriteSpecifier::SchemeRedirect(scheme.to_string()));
+        }
+        action.path_rewrite_specifier = redirect.path.as_ref().and_then(|path| {
+            Some(match rewrite_of(path, at.matched)? {
+                PathRewrite::Full(path) => PathRewriteSpecifier::PathRedirect(path),
+                PathRewrite::Prefix(prefix) => PathRewriteSpecifier::PrefixRewrite(prefix),
+                PathRewrite::Regex(regex) => PathRewriteSpecifier::RegexRewrite(regex),
+            })
+        });
+        route.action = Some(Action::Redirect(action));
+    }
+}
+
+/// Port of the Location: the one given, else the default of a given scheme, else the listener's; left out
+/// (0) where it is the scheme's default (`HTTPRequestRedirectFilter.port`).
+fn location_port(redirect: &Redirect, at: &EmitAt<'_>) -> u16 {
+    let scheme = match redirect.scheme.as_deref() {
+        Some("http") => Scheme::Http,
+        Some("https") => Scheme::Https,
+        _ => at.context.scheme,
+    };
+    let port = match (redirect.port, &redirect.scheme) {
+        (Some(port), _) => port,
+        (None, Some(_)) => scheme.default_port(),
+        (None, None) => at.context.port,
+    };
+    if port == scheme.default_port() { 0 } else { port }
+}
+
+fn response_code(code: Option<u16>) -> Option<RedirectResponseCode> {
+    Some(match code.unwrap_or(302) {
+        301 => RedirectResponseCode::MovedPermanently,
+        302 => RedirectResponseCode::Found,
+        303 => RedirectResponseCode::SeeOther,
+        307 => RedirectResponseCode::TemporaryRedirect,
+        308 => RedirectResponseCode::PermanentRedirect,
+        _ => return None,
+    })
+}

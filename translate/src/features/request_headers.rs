@@ -1,0 +1,55 @@
+//! RequestHeaderModifier, on rules and on backends.
+
+use envoy_types::pb::envoy::config::route::v3::Route;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::HostRewriteSpecifier;
+use envoy_types::pb::envoy::config::route::v3::weighted_cluster::{ClusterWeight, cluster_weight};
+
+use super::headers::{self, Headers};
+use super::{At, EmitAt, Feature};
+use crate::attach::RuleCx;
+
+pub(crate) struct RequestHeaders;
+
+/// Envoy keeps the host apart from the other headers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ir {
+    headers: Headers,
+    host: Option<String>,
+}
+
+impl Feature for RequestHeaders {
+    type Ir = Ir;
+
+    fn resolve(cx: &mut RuleCx<'_, '_>, at: &At<'_>) -> Option<Ir> {
+        let (field, filter) = at
+            .all("RequestHeaderModifier", "requestHeaderModifier", |filter| {
+                filter.request_header_modifier.as_ref()
+            })
+            .next()?;
+        let mut headers = headers::resolve(cx, &field, filter);
+        let is_host = |name: &str| name.eq_ignore_ascii_case("host");
+        let host =
+            filter.set.iter().find(|header| is_host(&header.name)).map(|header| header.value.to_string());
+        headers.add.retain(|option| !option.header.as_ref().is_some_and(|header| is_host(&header.key)));
+        Some(Ir { headers, host })
+    }
+
+    fn on_route(ir: &Ir, route: &mut Route, _: &EmitAt<'_>) {
+        route.request_headers_to_add.extend(ir.headers.add.iter().cloned());
+        route.request_headers_to_remove.extend(ir.headers.remove.iter().cloned());
+        if let (Some(host), Some(Action::Route(action))) = (&ir.host, &mut route.action) {
+            action.host_rewrite_specifier = Some(HostRewriteSpecifier::HostRewriteLiteral(host.clone()));
+        }
+    }
+
+    fn on_backend(ir: &Ir, backend: &mut ClusterWeight) -> bool {
+        backend.request_headers_to_add.extend(ir.headers.add.iter().cloned());
+        backend.request_headers_to_remove.extend(ir.headers.remove.iter().cloned());
+        if let Some(host) = &ir.host {
+            backend.host_rewrite_specifier =
+                Some(cluster_weight::HostRewriteSpecifier::HostRewriteLiteral(host.clone()));
+        }
+        true
+    }
+}

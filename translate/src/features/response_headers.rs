@@ -1,0 +1,37 @@
+//! ResponseHeaderModifier, on rules and on backends.
+
+use envoy_types::pb::envoy::config::route::v3::Route;
+use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
+
+use super::headers::{self, Headers};
+use super::{At, EmitAt, Feature};
+use crate::attach::RuleCx;
+
+pub(crate) struct ResponseHeaders;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ir(Headers);
+
+impl Feature for ResponseHeaders {
+    type Ir = Ir;
+
+    fn resolve(cx: &mut RuleCx<'_, '_>, at: &At<'_>) -> Option<Ir> {
+        let (field, filter) = at
+            .all("ResponseHeaderModifier", "responseHeaderModifier", |filter| {
+                filter.response_header_modifier.as_ref()
+            })
+            .next()?;
+        Some(Ir(headers::resolve(cx, &field, filter)))
+    }
+
+    fn on_route(Ir(headers): &Ir, route: &mut Route, _: &EmitAt<'_>) {
+        route.response_headers_to_add.extend(headers.add.iter().cloned());
+        route.response_headers_to_remove.extend(headers.remove.iter().cloned());
+    }
+
+    fn on_backend(Ir(headers): &Ir, backend: &mut ClusterWeight) -> bool {
+        backend.response_headers_to_add.extend(headers.add.iter().cloned());
+        backend.response_headers_to_remove.extend(headers.remove.iter().cloned());
+        true
+    }
+}

@@ -1,0 +1,76 @@
+//! Declared indexes: the only way to find objects by anything but their key.
+
+use proto::{ArcStr, ClusterId, Kind, Name, ResourceKey};
+
+use super::{BackendKey, NodeKey};
+use crate::engine::IndexEntry;
+use crate::model::Decoded;
+
+/// Members of buckets are objects.
+pub(crate) type Member = ResourceKey;
+
+/// A bucket of an index.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum IndexKey {
+    /// ReferenceGrants of a namespace.
+    GrantsIn(ClusterId, Name),
+    /// EndpointSlices of a Service.
+    SlicesOf(ResourceKey),
+    /// BackendTLSPolicies that target a Service.
+    PoliciesOf(ResourceKey),
+    /// Gateway, listener: routes attached, whether or not they serve.
+    AttachedTo(ResourceKey, ArcStr),
+    /// Gateway, listener, domain: routes that serve the domain there.
+    Serving(ResourceKey, ArcStr, ArcStr),
+    /// Gateways that send requests to a Service.
+    GatewaysOf(ResourceKey),
+}
+
+/// What an object puts into indexes, and which nodes live as long as it does.
+pub(crate) fn roots(key: &ResourceKey, decoded: &Decoded) -> (Vec<IndexEntry>, Vec<NodeKey>) {
+    let mut entries = Vec::new();
+    let mut nodes = Vec::new();
+    match decoded {
+        Decoded::GatewayClass(_) => nodes.push(NodeKey::Class(key.clone())),
+        Decoded::Gateway(_) => {
+            nodes.push(NodeKey::Gateway(key.clone()));
+            nodes.push(NodeKey::GatewayStatus(key.clone()));
+        }
+        Decoded::OnDemand => nodes.push(NodeKey::Route(key.clone())),
+        Decoded::Service(service) => {
+            nodes.extend(service.spec.ports.iter().map(|port| {
+                NodeKey::Backend(BackendKey {
+                    cluster: key.cluster.clone(),
+                    namespace: key.namespace.clone(),
+                    name: key.name.clone(),
+                    port: port.port,
+                })
+            }));
+        }
+        Decoded::ReferenceGrant(_) => {
+            let index = IndexKey::GrantsIn(key.cluster.clone(), key.namespace.clone());
+            entries.push((index, key.clone()));
+        }
+        Decoded::EndpointSlice(slice) => {
+            if let Some(service) = slice.service() {
+                let service = key.sibling(Kind::SERVICE, key.namespace.clone(), service.clone());
+                entries.push((IndexKey::SlicesOf(service), key.clone()));
+            }
+        }
+        Decoded::BackendTlsPolicy(policy) => {
+            nodes.push(NodeKey::PolicyStatus(key.clone()));
+            for target in &policy.spec.target_refs {
+                if target.group.is_empty() && target.kind == "Service" {
+                    let service = key.sibling(Kind::SERVICE, key.namespace.clone(), target.name.clone());
+                    entries.push((IndexKey::PoliciesOf(service), key.clone()));
+                }
+            }
+        }
+        _ => {}
+    }
+    entries.sort();
+    entries.dedup();
+    nodes.sort();
+    nodes.dedup();
+    (entries, nodes)
+}

@@ -1,0 +1,250 @@
+//! What nodes say to each other: plain data, no API and no Envoy types.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proto::{ArcStr, Condition, Fault, Kind, ResourceKey};
+
+use crate::hostname::{covers, specificity};
+use crate::model::AllowedRoutes;
+
+/// The value of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// Nothing for readers.
+    Absent,
+    /// A class of ours.
+    Class,
+    Gateway(Arc<GatewayIr>),
+    Backend(Arc<BackendIr>),
+    Route(Arc<RouteIr>),
+}
+
+/// A condition in the making.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) holds: bool,
+    pub(crate) reason: ArcStr,
+    pub(crate) message: ArcStr,
+}
+
+impl Verdict {
+    /// It holds.
+    pub(crate) fn yes(reason: ArcStr, message: impl Into<ArcStr>) -> Self {
+        Verdict { holds: true, reason, message: message.into() }
+    }
+
+    /// It does not hold, because.
+    pub(crate) fn no(reason: ArcStr, message: impl Into<ArcStr>) -> Self {
+        Verdict { holds: false, reason, message: message.into() }
+    }
+
+    /// As a condition of a type.
+    pub(crate) fn condition(&self, kind: ArcStr) -> Condition {
+        Condition::new(kind, self.holds, self.reason.clone(), self.message.clone())
+    }
+}
+
+/// A Gateway of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GatewayIr {
+    pub(crate) listeners: Vec<ListenerIr>,
+    /// Addresses that its listeners bind.
+    pub(crate) addresses: Vec<ArcStr>,
+    pub(crate) accepted: Verdict,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Scheme of the requests that a listener takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub(crate) fn default_port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
+/// One listener of a Gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListenerIr {
+    pub(crate) name: ArcStr,
+    pub(crate) port: u16,
+    /// None: a protocol that we do not serve.
+    pub(crate) scheme: Option<Scheme>,
+    /// `*` if it has none.
+    pub(crate) hostname: ArcStr,
+    pub(crate) allowed: AllowedRoutes,
+    pub(crate) supported_kinds: Vec<Kind>,
+    /// Name of its route table; none if it does not serve.
+    pub(crate) table: Option<ArcStr>,
+    /// Valid certificates, for HTTPS.
+    pub(crate) certificates: Vec<ResourceKey>,
+    pub(crate) accepted: Verdict,
+    pub(crate) resolved: Verdict,
+    /// Holds if it conflicts with a listener before it.
+    pub(crate) conflicted: Verdict,
+    /// Holds if another HTTPS listener of the port may get its requests over a reused connection.
+    pub(crate) overlapping: Option<Verdict>,
+}
+
+/// What a domain of a route table is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum VirtualHostRole {
+    /// It serves the routes of this listener.
+    Routes(ArcStr),
+    /// Its requests came over a connection to another listener: 421.
+    Misdirected,
+}
+
+impl GatewayIr {
+    /// The listener that owns a domain on a port: the one with the most specific hostname.
+    fn owner(&self, scheme: Scheme, port: u16, domain: &str) -> Option<&ListenerIr> {
+        self.listeners
+            .iter()
+            .filter(|listener| {
+                listener.table.is_some()
+                    && listener.scheme == Some(scheme)
+                    && listener.port == port
+                    && covers(&listener.hostname, domain)
+            })
+            .max_by_key(|listener| specificity(&listener.hostname))
+    }
+
+    /// True if a listener serves a domain that it matches, and not a more specific listener.
+    pub(crate) fn serves(&self, listener: &ListenerIr, domain: &str) -> bool {
+        listener.table.is_some()
+            && listener
+                .scheme
+                .and_then(|scheme| self.owner(scheme, listener.port, domain))
+                .is_some_and(|owner| owner.name == listener.name)
+    }
+
+    /// What a domain of a table is for; none if the table is not of this Gateway.
+    pub(crate) fn role(&self, table: &str, domain: &str) -> Option<VirtualHostRole> {
+        let listener = self.listeners.iter().find(|listener| listener.table.as_deref() == Some(table))?;
+        let scheme = listener.scheme?;
+        let owner = self.owner(scheme, listener.port, domain)?;
+        // An HTTP table is shared by the listeners of its port, an HTTPS table belongs to one.
+        Some(if scheme == Scheme::Http || owner.name == listener.name {
+            VirtualHostRole::Routes(owner.name.clone())
+        } else {
+            VirtualHostRole::Misdirected
+        })
+    }
+
+    /// Domains that each table has whatever routes there are: listeners' own hostnames, so that a less
+    /// specific listener's routes do not answer for them, and for HTTPS those of the port's other
+    /// listeners, to be answered 421.
+    pub(crate) fn own_domains(&self) -> Vec<(ArcStr, ArcStr)> {
+        let mut domains = Vec::new();
+        for listener in &self.listeners {
+            let Some(table) = &listener.table else { continue };
+            for other in &self.listeners {
+                if other.table.is_some() && other.port == listener.port && other.scheme == listener.scheme {
+                    domains.push((table.clone(), other.hostname.clone()));
+                }
+            }
+        }
+        domains.sort();
+        domains.dedup();
+        domains
+    }
+}
+
+/// How to speak to a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum UpstreamProtocol {
+    Http1,
+    /// HTTP/2, with prior knowledge where there is no TLS.
+    Http2,
+}
+
+/// TLS to a backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsIr {
+    /// Server name to ask for, and to be found in the certificate unless `names` says otherwise.
+    pub(crate) hostname: ArcStr,
+    /// DNS names that the certificate may have instead.
+    pub(crate) dns_names: Vec<ArcStr>,
+    /// URIs that it may have instead.
+    pub(crate) uris: Vec<ArcStr>,
+    /// PEM bundle; none for the proxy's own trust store.
+    pub(crate) ca: Option<ArcStr>,
+}
+
+/// What a Service's port is for a proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BackendIr {
+    /// Requests can be sent to it.
+    Usable {
+        /// Name of the Envoy cluster: derived from what it is, never from a rule's index.
+        cluster_name: ArcStr,
+        /// Name of the Service's port, by which EndpointSlices name theirs.
+        port_name: ArcStr,
+        protocol: UpstreamProtocol,
+        tls: Option<TlsIr>,
+    },
+    /// It is there, but a TLS policy on it is invalid: requests fail, never in plain text.
+    Closed,
+    /// It is not there, or not usable: a `ResolvedRefs` reason and a sentence.
+    Unresolved { reason: ArcStr, message: ArcStr },
+}
+
+/// One domain of one listener that a route serves.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Attachment {
+    pub(crate) gateway: ResourceKey,
+    pub(crate) listener: ArcStr,
+    pub(crate) table: ArcStr,
+    /// Intersection of the listener's and the route's hostname.
+    pub(crate) domain: ArcStr,
+    /// The hostname as the route has it, `*` if none: it decides precedence.
+    pub(crate) written: ArcStr,
+    pub(crate) context: Context,
+}
+
+/// What of a listener an encoded route depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Context {
+    pub(crate) scheme: Scheme,
+    pub(crate) port: u16,
+}
+
+/// Precedence of a match (`HTTPRouteRule.matches`): the lesser goes first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    /// Exact, then regular expression, then prefix.
+    pub(crate) path_kind: u8,
+    /// Longer first.
+    pub(crate) path_length: std::cmp::Reverse<u16>,
+    /// With a method first.
+    pub(crate) without_method: bool,
+    /// More first.
+    pub(crate) headers: std::cmp::Reverse<u8>,
+    /// More first.
+    pub(crate) query_params: std::cmp::Reverse<u8>,
+}
+
+/// One encoded Envoy route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) rank: Rank,
+    /// `envoy.config.route.v3.Route`
+    pub(crate) body: Bytes,
+}
+
+/// An HTTPRoute that is attached somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RouteIr {
+    pub(crate) attachments: Vec<Attachment>,
+    pub(crate) created: ArcStr,
+    /// By context, each in order of rank, then rule and match.
+    pub(crate) entries: Vec<(Context, Arc<[Entry]>)>,
+}

@@ -1,0 +1,145 @@
+//! The nodes of the graph, their levels, and what objects root.
+
+mod indexes;
+mod ir;
+
+use proto::{ArcStr, ClusterId, Kind, Name, ResourceKey, XdsKey, XdsKind};
+
+pub(crate) use indexes::{IndexKey, Member, roots};
+pub(crate) use ir::{
+    Attachment, BackendIr, Context, Entry, GatewayIr, ListenerIr, Rank, RouteIr, Scheme, TlsIr,
+    UpstreamProtocol, Value, Verdict, VirtualHostRole,
+};
+
+use crate::engine::{Cx, Output};
+use crate::{attach, emit};
+
+/// Levels of the graph; a node reads and a contribution reaches only from lower to higher ones.
+pub(crate) const LEVELS: usize = 5;
+
+/// One port of one Service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct BackendKey {
+    pub(crate) cluster: ClusterId,
+    pub(crate) namespace: Name,
+    pub(crate) name: Name,
+    pub(crate) port: u16,
+}
+
+impl BackendKey {
+    /// The Service.
+    pub(crate) fn service(&self) -> ResourceKey {
+        ResourceKey {
+            cluster: self.cluster.clone(),
+            kind: Kind::SERVICE,
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// A node: what is computed, and for what. `ResourceKey`s of Gateways come first, so that all of a
+/// scope's nodes of a stage sort together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum NodeKey {
+    /// Is a GatewayClass ours, and its status.
+    Class(ResourceKey),
+    /// What a Service's port is for a proxy.
+    Backend(BackendKey),
+    /// A Gateway's listeners.
+    Gateway(ResourceKey),
+    /// An HTTPRoute: where it attaches, its status, its encoded routes.
+    Route(ResourceKey),
+    /// Gateway, route table, domain.
+    VirtualHost(ResourceKey, ArcStr, ArcStr),
+    /// Gateway, route table: all but its virtual hosts.
+    RouteTable(ResourceKey, ArcStr),
+    /// Gateway, port.
+    Listener(ResourceKey, u16),
+    /// Gateway, Secret.
+    Secret(ResourceKey, ResourceKey),
+    /// Gateway, backend.
+    Cluster(ResourceKey, BackendKey),
+    /// Gateway, backend.
+    Endpoints(ResourceKey, BackendKey),
+    /// A Gateway's status.
+    GatewayStatus(ResourceKey),
+    /// A BackendTLSPolicy's status.
+    PolicyStatus(ResourceKey),
+}
+
+impl NodeKey {
+    /// Where in the order of computation the node stands.
+    pub(crate) fn level(&self) -> usize {
+        match self {
+            NodeKey::Class(_) | NodeKey::Backend(_) => 0,
+            NodeKey::Gateway(_) => 1,
+            NodeKey::Route(_) => 2,
+            NodeKey::VirtualHost(..)
+            | NodeKey::RouteTable(..)
+            | NodeKey::Listener(..)
+            | NodeKey::Secret(..)
+            | NodeKey::Cluster(..)
+            | NodeKey::GatewayStatus(_)
+            | NodeKey::PolicyStatus(_) => 3,
+            NodeKey::Endpoints(..) => 4,
+        }
+    }
+
+    /// Name of the stage, as a metric label.
+    pub(crate) fn stage(&self) -> &'static str {
+        match self {
+            NodeKey::Class(_) => "class",
+            NodeKey::Backend(_) => "backend",
+            NodeKey::Gateway(_) => "gateway",
+            NodeKey::Route(_) => "route",
+            NodeKey::VirtualHost(..) => "virtual_host",
+            NodeKey::RouteTable(..) => "route_table",
+            NodeKey::Listener(..) => "listener",
+            NodeKey::Secret(..) => "secret",
+            NodeKey::Cluster(..) => "cluster",
+            NodeKey::Endpoints(..) => "endpoints",
+            NodeKey::GatewayStatus(_) => "gateway_status",
+            NodeKey::PolicyStatus(_) => "policy_status",
+        }
+    }
+}
+
+/// Computes a node. Pure: all it reads comes through `cx`.
+pub(crate) fn compute(key: &NodeKey, cx: &mut Cx<'_>) -> Output {
+    match key {
+        NodeKey::Class(class) => attach::class::compute(class, cx),
+        NodeKey::Backend(backend) => attach::backend::compute(backend, cx),
+        NodeKey::Gateway(gateway) => attach::gateway::compute(gateway, cx),
+        NodeKey::Route(route) => attach::route::compute(route, cx),
+        NodeKey::VirtualHost(gateway, table, domain) => {
+            emit::virtual_host::compute(gateway, table, domain, cx)
+        }
+        NodeKey::RouteTable(gateway, table) => emit::route_table::compute(gateway, table),
+        NodeKey::Listener(gateway, port) => emit::listener::compute(gateway, *port, cx),
+        NodeKey::Secret(gateway, secret) => emit::secret::compute(gateway, secret, cx),
+        NodeKey::Cluster(gateway, backend) => emit::cluster::compute(gateway, backend, cx),
+        NodeKey::Endpoints(gateway, backend) => emit::endpoints::compute(gateway, backend, cx),
+        NodeKey::GatewayStatus(gateway) => attach::gateway_status::compute(gateway, cx),
+        NodeKey::PolicyStatus(policy) => attach::policy_status::compute(policy, cx),
+    }
+}
+
+/// The node that a piece came from, where its key says so.
+pub(crate) fn node_of(key: &XdsKey) -> Option<NodeKey> {
+    let scope = key.scope.clone();
+    match key.kind {
+        XdsKind::VirtualHost => Some(NodeKey::VirtualHost(scope, key.name.clone(), key.domain.clone())),
+        XdsKind::RouteTable => Some(NodeKey::RouteTable(scope, key.name.clone())),
+        XdsKind::Listener => emit::listener::port_of(&key.name).map(|port| NodeKey::Listener(scope, port)),
+        XdsKind::Secret => {
+            emit::secret::secret_of(&scope, &key.name).map(|secret| NodeKey::Secret(scope, secret))
+        }
+        XdsKind::Cluster => {
+            attach::backend::backend_of(&scope, &key.name).map(|b| NodeKey::Cluster(scope, b))
+        }
+        XdsKind::Endpoints => {
+            attach::backend::backend_of(&scope, &key.name).map(|b| NodeKey::Endpoints(scope, b))
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Hostnames of listeners and routes: exact, `*.suffix`, or `*` for any.
+
+use proto::{ArcStr, literal};
+
+/// Matches every host: a listener or route without a hostname.
+pub(crate) const ANY: ArcStr = literal!("*");
+
+/// True if every host that `narrow` matches is matched by `wide` too.
+pub(crate) fn covers(wide: &str, narrow: &str) -> bool {
+    if wide == "*" || wide == narrow {
+        return true;
+    }
+    // "*.example.com" matches at least one more label; it does not match "example.com".
+    wide.strip_prefix('*').is_some_and(|suffix| {
+        let host = narrow.strip_prefix('*').unwrap_or(narrow);
+        host.len() > suffix.len() && host.ends_with(suffix)
+    })
+}
+
+/// The hosts that both match, if any: the narrower of the two.
+pub(crate) fn intersection<'a>(a: &'a ArcStr, b: &'a ArcStr) -> Option<&'a ArcStr> {
+    if covers(a, b) {
+        Some(b)
+    } else if covers(b, a) {
+        Some(a)
+    } else {
+        None
+    }
+}
+
+/// Orders hostnames by precedence: exact before wildcard, then more characters first
+/// (`HTTPRouteSpec.hostnames`). Greater is more specific; `*` is the least.
+pub(crate) fn specificity(hostname: &str) -> (usize, usize) {
+    match hostname {
+        "*" => (0, 0),
+        wildcard if wildcard.starts_with('*') => (0, wildcard.len()),
+        exact => (exact.len(), exact.len()),
+    }
+}
+
+/// All hostnames that cover this one, itself first, `*` last.
+pub(crate) fn covering(hostname: &ArcStr) -> Vec<ArcStr> {
+    let mut all = vec![hostname.clone()];
+    let host = hostname.strip_prefix("*.").unwrap_or(hostname);
+    let mut rest = host;
+    while let Some((_, suffix)) = rest.split_once('.') {
+        all.push(proto::ArcStr::from(format!("*.{suffix}")));
+        rest = suffix;
+    }
+    if hostname != "*" {
+        all.push(ANY);
+    }
+    all
+}
+
+/// What is wrong with a hostname, if anything (RFC 1123, with an optional first label `*`).
+pub(crate) fn problem(hostname: &str) -> Option<&'static str> {
+    let labels = hostname.strip_prefix("*.").unwrap_or(hostname);
+    if hostname.len() > 253 {
+        return Some("is longer than 253 characters");
+    }
+    if labels.contains('*') {
+        return Some("has a wildcard elsewhere than as its whole first label");
+    }
+    let label_is_good = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    if !labels.split('.').all(label_is_good) {
+        return Some("is not made of labels of lower-case letters, digits and '-'");
+    }
+    let is_address =
+        labels.split('.').count() == 4 && labels.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    is_address.then_some("is an IP address")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{covering, covers, intersection, problem, specificity};
+    use proto::ArcStr;
+
+    #[test]
+    fn wildcards_cover_deeper_names_only() {
+        assert!(covers("*.example.com", "a.example.com"));
+        assert!(covers("*.example.com", "a.b.example.com"));
+        assert!(covers("*.example.com", "*.b.example.com"));
+        assert!(covers("*", "*.com"));
+        assert!(!covers("*.example.com", "example.com"));
+        assert!(!covers("*.example.com", "aexample.com"));
+        assert!(!covers("a.example.com", "*.example.com"));
+        assert!(!covers("*.b.example.com", "*.example.com"));
+    }
+
+    #[test]
+    fn the_intersection_is_the_narrower_one() {
+        let (wide, exact): (ArcStr, ArcStr) = ("*.example.com".into(), "a.example.com".into());
+        assert_eq!(intersection(&wide, &exact), Some(&exact));
+        assert_eq!(intersection(&exact, &wide), Some(&exact));
+        assert_eq!(intersection(&exact, &"b.example.com".into()), None);
+    }
+
+    #[test]
+    fn covering_names_go_from_narrow_to_wide() {
+        assert_eq!(covering(&"a.b.com".into()), ["a.b.com", "*.b.com", "*.com", "*"]);
+        assert_eq!(covering(&"*.b.com".into()), ["*.b.com", "*.com", "*"]);
+        assert_eq!(covering(&"*".into()), ["*"]);
+    }
+
+    #[test]
+    fn exact_names_come_before_wildcards() {
+        let mut names = ["*", "*.long.example.com", "b.com", "*.com", "aa.b.com"];
+        names.sort_by_key(|name| std::cmp::Reverse(specificity(name)));
+        assert_eq!(names, ["aa.b.com", "b.com", "*.long.example.com", "*.com", "*"]);
+    }
+
+    #[test]
+    fn bad_hostnames_are_told() {
+        for good in ["a", "a.example.com", "*.example.com", "a-1.b"] {
+            assert_eq!(problem(good), None, "{good}");
+        }
+        for bad in ["", "*", "a.*.com", "A.com", "a..b", "-a.com", "1.2.3.4", "a_b.com", "a.com:80"] {
+            assert!(problem(bad).is_some(), "{bad}");
+        }
+    }
+}

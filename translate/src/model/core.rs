@@ -1,0 +1,127 @@
+//! Core kinds: namespaces, Services, endpoints, certificates.
+
+use std::collections::BTreeMap;
+
+use proto::{ArcStr, Name};
+use serde::{Deserialize, Deserializer};
+
+use super::Meta;
+
+/// A Namespace, for label selectors.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Namespace {
+    #[serde(default)]
+    pub(crate) metadata: Meta,
+}
+
+/// A Service: only ports are read, endpoints come from EndpointSlices.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Service {
+    #[serde(default)]
+    pub(crate) spec: ServiceSpec,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServiceSpec {
+    #[serde(rename = "type")]
+    pub(crate) kind: ArcStr,
+    pub(crate) ports: Vec<ServicePort>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ServicePort {
+    #[serde(default)]
+    pub(crate) name: ArcStr,
+    pub(crate) port: u16,
+    pub(crate) app_protocol: Option<ArcStr>,
+}
+
+/// An EndpointSlice of `discovery.k8s.io/v1`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EndpointSlice {
+    #[serde(default)]
+    pub(crate) metadata: Meta,
+    #[serde(default)]
+    pub(crate) address_type: ArcStr,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(crate) endpoints: Vec<Endpoint>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(crate) ports: Vec<EndpointPort>,
+}
+
+impl EndpointSlice {
+    /// Name of the Service that it belongs to.
+    pub(crate) fn service(&self) -> Option<&Name> {
+        self.metadata.labels.get("kubernetes.io/service-name")
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Endpoint {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(crate) addresses: Vec<ArcStr>,
+    #[serde(default)]
+    pub(crate) conditions: EndpointConditions,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct EndpointConditions {
+    /// None means ready.
+    pub(crate) ready: Option<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct EndpointPort {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(crate) name: ArcStr,
+    pub(crate) port: Option<u16>,
+}
+
+/// A Secret without anything secret: sources replace the private key by a verdict on it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Secret {
+    #[serde(default)]
+    pub(crate) data: BTreeMap<ArcStr, ArcStr>,
+    #[serde(default)]
+    pub(crate) private_key: KeyVerdict,
+}
+
+/// What the source found out about the private key and its certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct KeyVerdict {
+    pub(crate) state: KeyState,
+    pub(crate) message: ArcStr,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) enum KeyState {
+    /// There, well-formed, and of this certificate.
+    Valid,
+    /// Not there.
+    #[default]
+    Missing,
+    /// Certificate or key is not PEM, or of an unknown kind.
+    Malformed,
+    /// Of another certificate.
+    Mismatch,
+}
+
+/// A ConfigMap, for CA certificates under `ca.crt`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct ConfigMap {
+    #[serde(default)]
+    pub(crate) data: BTreeMap<ArcStr, ArcStr>,
+}
+
+/// Kubernetes writes `null` for empty lists.
+fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -1,0 +1,192 @@
+//! HTTPRoute.
+
+use proto::ArcStr;
+use serde::Deserialize;
+
+use super::{GepDuration, Meta, ParentRef, Reference};
+
+/// <https://gateway-api.sigs.k8s.io/api-types/httproute/>
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct HttpRoute {
+    #[serde(default)]
+    pub(crate) metadata: Meta,
+    #[serde(default)]
+    pub(crate) spec: Spec,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Spec {
+    pub(crate) parent_refs: Vec<ParentRef>,
+    pub(crate) hostnames: Vec<ArcStr>,
+    /// None: one rule that matches all.
+    pub(crate) rules: Option<Vec<Rule>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Rule {
+    pub(crate) name: Option<ArcStr>,
+    /// Empty: all requests.
+    pub(crate) matches: Vec<Match>,
+    pub(crate) filters: Vec<Filter>,
+    pub(crate) backend_refs: Vec<BackendRef>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) retry: Option<Retry>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Match {
+    pub(crate) path: PathMatch,
+    pub(crate) headers: Vec<NameMatch>,
+    pub(crate) query_params: Vec<NameMatch>,
+    pub(crate) method: Option<ArcStr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct PathMatch {
+    /// `Exact`, `PathPrefix` or `RegularExpression`.
+    #[serde(rename = "type")]
+    pub(crate) kind: ArcStr,
+    pub(crate) value: ArcStr,
+}
+
+impl Default for PathMatch {
+    fn default() -> Self {
+        PathMatch { kind: proto::literal!("PathPrefix"), value: proto::literal!("/") }
+    }
+}
+
+/// A header or a query parameter and the value it must have.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct NameMatch {
+    /// `Exact` (default) or `RegularExpression`.
+    #[serde(rename = "type")]
+    pub(crate) kind: Option<ArcStr>,
+    pub(crate) name: ArcStr,
+    pub(crate) value: ArcStr,
+}
+
+/// One type for every position that filters can stand in.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Filter {
+    #[serde(rename = "type")]
+    pub(crate) kind: ArcStr,
+    pub(crate) request_header_modifier: Option<HeaderFilter>,
+    pub(crate) response_header_modifier: Option<HeaderFilter>,
+    pub(crate) request_mirror: Option<Mirror>,
+    pub(crate) request_redirect: Option<Redirect>,
+    pub(crate) url_rewrite: Option<UrlRewrite>,
+    pub(crate) cors: Option<Cors>,
+    pub(crate) extension_ref: Option<Reference>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct HeaderFilter {
+    pub(crate) set: Vec<Header>,
+    pub(crate) add: Vec<Header>,
+    pub(crate) remove: Vec<ArcStr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Header {
+    pub(crate) name: ArcStr,
+    pub(crate) value: ArcStr,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Mirror {
+    pub(crate) backend_ref: Reference,
+    pub(crate) percent: Option<u32>,
+    pub(crate) fraction: Option<Fraction>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Fraction {
+    pub(crate) numerator: u32,
+    pub(crate) denominator: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Redirect {
+    pub(crate) scheme: Option<ArcStr>,
+    pub(crate) hostname: Option<ArcStr>,
+    pub(crate) path: Option<PathModifier>,
+    pub(crate) port: Option<u16>,
+    pub(crate) status_code: Option<u16>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct UrlRewrite {
+    pub(crate) hostname: Option<ArcStr>,
+    pub(crate) path: Option<PathModifier>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type")]
+pub(crate) enum PathModifier {
+    #[serde(rename_all = "camelCase")]
+    ReplaceFullPath { replace_full_path: ArcStr },
+    #[serde(rename_all = "camelCase")]
+    ReplacePrefixMatch { replace_prefix_match: ArcStr },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Cors {
+    pub(crate) allow_origins: Vec<ArcStr>,
+    pub(crate) allow_credentials: Option<bool>,
+    pub(crate) allow_methods: Vec<ArcStr>,
+    pub(crate) allow_headers: Vec<ArcStr>,
+    pub(crate) expose_headers: Vec<ArcStr>,
+    /// Seconds.
+    pub(crate) max_age: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct BackendRef {
+    group: Option<ArcStr>,
+    kind: Option<ArcStr>,
+    namespace: Option<ArcStr>,
+    name: ArcStr,
+    port: Option<u16>,
+    pub(crate) weight: Option<u32>,
+    #[serde(default)]
+    pub(crate) filters: Vec<Filter>,
+}
+
+impl BackendRef {
+    /// The object referred to.
+    pub(crate) fn reference(&self) -> Reference {
+        Reference {
+            group: self.group.clone(),
+            kind: self.kind.clone(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            port: self.port,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Timeouts {
+    pub(crate) request: Option<GepDuration>,
+    pub(crate) backend_request: Option<GepDuration>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Retry {
+    pub(crate) codes: Vec<u16>,
+    /// Default 1; 0 disables.
+    pub(crate) attempts: Option<u32>,
+    pub(crate) backoff: Option<GepDuration>,
+}

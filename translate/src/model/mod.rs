@@ -1,0 +1,123 @@
+//! Our types of the API fields that we read.
+//!
+//! An object is decoded once, here. One that does not decode becomes a fault with the field's path.
+
+mod backend_tls_policy;
+mod core;
+mod duration;
+mod gateway;
+mod http_route;
+mod reference;
+mod reference_grant;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proto::{ArcStr, Fault, Kind, ResourceKey};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use self::core::{ConfigMap, EndpointSlice, KeyState, Namespace, Secret, Service, ServicePort};
+pub(crate) use backend_tls_policy::{BackendTlsPolicy, SubjectAltName};
+pub(crate) use duration::GepDuration;
+pub(crate) use gateway::{AllowedRoutes, Gateway, GatewayClass, Listener};
+pub(crate) use http_route::{
+    Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathModifier, Redirect, Rule,
+    Timeouts, UrlRewrite,
+};
+pub(crate) use reference::{ParentRef, Reference};
+pub(crate) use reference_grant::ReferenceGrant;
+pub use validate::validate;
+
+/// The part of `metadata` that translation reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Meta {
+    pub(crate) labels: BTreeMap<ArcStr, ArcStr>,
+    /// RFC 3339 in UTC, so text order is time order; empty where the source has none.
+    pub(crate) creation_timestamp: ArcStr,
+}
+
+/// A kind that translation knows.
+pub(crate) trait Model: DeserializeOwned + 'static {
+    /// Its group and kind.
+    const KIND: Kind;
+    /// The decoded form of this kind.
+    fn of(decoded: &Decoded) -> Option<Arc<Self>>;
+}
+
+macro_rules! models {
+    ($($kind:ident => $model:ident),* $(,)?; on_demand: $($lazy_kind:ident => $lazy:ident),* $(,)?) => {
+        /// An object in decoded form.
+        #[derive(Debug)]
+        pub(crate) enum Decoded {
+            $(#[allow(missing_docs)] $model(Arc<$model>),)*
+            /// Decoded by the one node that reads it, and not kept.
+            OnDemand,
+            /// Of a kind that translation does not read.
+            Other,
+        }
+
+        $(impl Model for $model {
+            const KIND: Kind = Kind::$kind;
+            fn of(decoded: &Decoded) -> Option<Arc<Self>> {
+                match decoded {
+                    Decoded::$model(model) => Some(Arc::clone(model)),
+                    _ => None,
+                }
+            }
+        })*
+
+        $(impl Model for $lazy {
+            const KIND: Kind = Kind::$lazy_kind;
+            fn of(_: &Decoded) -> Option<Arc<Self>> {
+                None
+            }
+        })*
+
+        /// Decodes an object.
+        pub(crate) fn decode(key: &ResourceKey, json: &[u8]) -> Result<Decoded, Fault> {
+            $(if key.kind == Kind::$kind {
+                return parse(key, json).map(|model| Decoded::$model(Arc::new(model)));
+            })*
+            $(if key.kind == Kind::$lazy_kind {
+                return Ok(Decoded::OnDemand);
+            })*
+            Ok(Decoded::Other)
+        }
+
+        /// Kinds that translation reads: what a source has to send.
+        pub const KINDS: &[Kind] = &[$(Kind::$kind,)* $(Kind::$lazy_kind,)*];
+    };
+}
+
+models! {
+    NAMESPACE => Namespace,
+    GATEWAY_CLASS => GatewayClass,
+    REFERENCE_GRANT => ReferenceGrant,
+    SECRET => Secret,
+    CONFIG_MAP => ConfigMap,
+    SERVICE => Service,
+    ENDPOINT_SLICE => EndpointSlice,
+    BACKEND_TLS_POLICY => BackendTlsPolicy,
+    GATEWAY => Gateway;
+    on_demand: HTTP_ROUTE => HttpRoute,
+}
+
+/// Decodes the JSON of an object of a known kind.
+pub(crate) fn parse<M: DeserializeOwned>(key: &ResourceKey, json: &[u8]) -> Result<M, Fault> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let text = error.inner().to_string();
+        // serde_json appends its own position, which means nothing to who wrote YAML.
+        let problem = text.split(" at line ").next().unwrap_or(&text).to_owned();
+        Fault {
+            object: key.clone(),
+            field: if path == "." { String::new() } else { path },
+            problem,
+            remedy: "correct the field; the object is ignored until then".to_owned(),
+        }
+    })
+}
