@@ -1,2 +1,58 @@
-//! xtask
-fn main() {}
+//! Chores of the workspace: `cargo xtask tools | test | lint | demo`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+mod command;
+mod lint;
+mod test;
+mod tools;
+
+/// What a chore ends with: done, or a sentence for the person who ran it.
+type Outcome<T = ()> = Result<T, String>;
+
+const HELP: &str = "\
+Chores of the fleetgate workspace.
+
+  cargo xtask tools [--print envoy]   fetch the pinned Envoy into .tools/
+  cargo xtask test [--quick]          fetch what the tests need, run all of them; --quick leaves out slow ones
+  cargo xtask lint                    format, clippy, licences and sources, longest files
+";
+
+fn main() -> ExitCode {
+    match run(pico_args::Arguments::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut arguments: pico_args::Arguments) -> Outcome {
+    let chore = arguments.subcommand().map_err(|error| error.to_string())?;
+    let print: Option<String> = arguments.opt_value_from_str("--print").map_err(|error| error.to_string())?;
+    let quick = arguments.contains("--quick");
+    let help = arguments.contains(["-h", "--help"]);
+    let rest = arguments.finish();
+    if !rest.is_empty() {
+        return Err(format!("{rest:?} is not understood\n\n{HELP}"));
+    }
+    match chore.as_deref() {
+        _ if help => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some("tools") => tools::run_tools(print.as_deref()),
+        Some("test") => test::run(quick),
+        Some("lint") => lint::run_lint(),
+        Some(other) => Err(format!("no chore is named {other}\n\n{HELP}")),
+        None => Err(format!("name a chore\n\n{HELP}")),
+    }
+}
+
+/// The workspace's directory.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
