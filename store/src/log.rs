@@ -89,7 +89,7 @@ pub trait EventLog: Send + Sync + 'static {
     /// whatever its age, while an event that it sweeps does. The event at the head always stays.
     ///
     /// # Errors
-    /// If the log cannot be read or written; it is then as it was.
+    /// If the log cannot be read or written; a part may be dropped then, and the rest by the next one.
     async fn compact(&self, keep: usize) -> Result<Compaction, Error>;
 
     /// Which log this is. A reader that remembers a position MUST remember this with it, and start from

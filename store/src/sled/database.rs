@@ -178,8 +178,10 @@ fn start(dir: &Path) -> Result<(Open, LogId, Revision), Error> {
         let db = config.open().map_err(fault)?;
         let file = File::open(path.join("db")).map_err(|error| fault(error.into()))?;
         let identity = identify(dir, &db)?;
-        let floor =
-            db.get(FLOOR_KEY).map_err(fault)?.map_or(Some(Floor::default()), |bytes| Floor::decode(&bytes));
+        let floor = db
+            .get(FLOOR_KEY)
+            .map_err(fault)?
+            .map_or_else(|| Some(Floor::default()), |bytes| Floor::decode(&bytes));
         let floor = floor.ok_or_else(|| damaged(dir, "the record of its compactions is malformed"))?;
         let last = db.range(pieces_after(Revision::NONE)).next_back().transpose().map_err(fault)?;
         let last = match last {

@@ -14,6 +14,8 @@ use crate::{Compaction, Error, index::entry_key, record::Prepared, retention::ea
 
 /// Bytes after which a group is closed.
 const GROUP_BYTES: usize = 4 << 20;
+/// Events that a compaction drops at a time.
+const STEP: usize = 256;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -103,24 +105,35 @@ impl Writer {
         group.replies.push((*head, reply));
     }
 
+    /// Raises the floor, then drops in steps that are each atomic: sled keeps all that a batch touches in
+    /// memory. A crash in between leaves some events for the next compaction; they go oldest first, and a
+    /// sweep after what it sweeps, so what remains always folds to the same state.
     fn compact(&self, keep: usize) -> Result<Compaction, Error> {
         self.database.reopen()?;
         self.database.check_space(0)?;
-        let (batch, floor, dropped) = self.database.reading(|log| {
-            let (mut floor, mut dropped, mut batch) = (log.floor(), Vec::new(), Batch::default());
+        let (floor, dropped) = self.database.reading(|log| {
+            let (mut floor, mut dropped) = (log.floor(), Vec::new());
             let before = floor.forget_until(log.head);
             each_group(log.index(), |group| group.compact(keep, before, &mut floor, &mut dropped))?;
             floor.head = log.head;
-            for gone in &dropped {
-                for piece in 0..log.pieces(gone.revision)? {
-                    batch.remove(&piece_key(gone.revision, piece));
-                }
-                batch.remove(index_key(&entry_key(&gone.object, gone.revision)));
-            }
-            batch.insert(FLOOR_KEY, floor.encode());
-            Ok((batch, floor, dropped.len()))
+            Ok((floor, dropped))
         })?;
-        self.database.compact(batch, floor)?;
-        Ok(floor.compaction(dropped))
+        let mut raised = Batch::default();
+        raised.insert(FLOOR_KEY, floor.encode());
+        self.database.compact(raised, floor)?;
+        for step in dropped.chunks(STEP) {
+            let batch = self.database.reading(|log| {
+                let mut batch = Batch::default();
+                for gone in step {
+                    for piece in 0..log.pieces(gone.revision)? {
+                        batch.remove(&piece_key(gone.revision, piece));
+                    }
+                    batch.remove(index_key(&entry_key(&gone.object, gone.revision)));
+                }
+                Ok(batch)
+            })?;
+            self.database.compact(batch, floor)?;
+        }
+        Ok(floor.compaction(dropped.len()))
     }
 }
