@@ -1,0 +1,198 @@
+//! A directory of YAML as a source of events.
+
+mod file;
+mod names;
+mod read;
+mod scan;
+mod settle;
+mod tree;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use proto::{Change, ClusterId, ContentHash, Epoch, Event, ResourceKey};
+use tokio::sync::mpsc::Receiver;
+
+use crate::{KeyStore, Limits, SourceFault};
+use tree::Tree;
+use watch::Message;
+
+/// What to watch.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory.
+    pub path: PathBuf,
+    /// The cluster that its objects belong to.
+    pub cluster: ClusterId,
+    /// The listing that the events belong to.
+    pub epoch: Epoch,
+    /// What the log already has, so that a restart emits only true differences.
+    pub known: Vec<Known>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// A directory of the local cluster, with nothing known of it.
+    pub fn new(path: impl Into<PathBuf>) -> Options {
+        Options {
+            path: path.into(),
+            cluster: ClusterId::LOCAL,
+            epoch: Epoch(1),
+            known: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The newest state of an object in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The object.
+    pub key: ResourceKey,
+    /// Its resource version, as this source gave it.
+    pub resource_version: String,
+    /// Its generation.
+    pub generation: i64,
+    /// [`crate::spec_hash`] of its payload. Without it, any change counts as one of the spec.
+    pub spec_hash: Option<ContentHash>,
+}
+
+impl Known {
+    /// What an upsert says; none for other events.
+    pub fn of(event: &Event) -> Option<Known> {
+        let Change::Upsert(payload) = &event.change else { return None };
+        Some(Known {
+            key: event.key.clone(),
+            resource_version: event.resource_version.to_string(),
+            generation: event.generation,
+            spec_hash: crate::spec_hash(payload),
+        })
+    }
+}
+
+/// What changed at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Upserts, what is referred to first; then deletes, the other way round; then `Synced`.
+    pub events: Vec<Event>,
+    /// The full current list of faults, if it changed.
+    pub faults: Option<Vec<SourceFault>>,
+    /// True if the first complete listing ends with this batch.
+    pub listed: bool,
+}
+
+/// Where something is written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    /// The file, relative to the directory of the source.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// A directory as it is now.
+#[derive(Debug)]
+pub struct Listing {
+    /// One upsert an object, and a `Synced` for every kind.
+    pub events: Vec<Event>,
+    /// All that is wrong.
+    pub faults: Vec<SourceFault>,
+    /// Where each object is.
+    pub origins: BTreeMap<ResourceKey, Location>,
+    /// The private keys.
+    pub keys: Arc<KeyStore>,
+}
+
+/// Why a directory cannot be a source.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is not there, or something else is.
+    #[error("{}: not a directory that can be read ({error}); name a directory of YAML files", path.display())]
+    Unreadable {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The system refuses to watch it.
+    #[error("{}: cannot be watched ({error}); raise fs.inotify.max_user_watches and max_user_instances", path.display())]
+    Unwatchable {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        error: notify::Error,
+    },
+    /// No thread could be started.
+    #[error("no thread for the watch of {}: {error}; raise the limit of threads", path.display())]
+    Thread {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+/// A running source. Dropping it ends the watch.
+#[derive(Debug)]
+pub struct Handle {
+    tree: Arc<RwLock<Tree>>,
+    messages: std::sync::mpsc::Sender<Message>,
+}
+
+/// Watches a directory on a thread of its own. The first batches are the listing; when the receiver is
+/// slow the source waits and loses nothing; when it is dropped the source ends.
+///
+/// # Errors
+/// If the directory is not there or cannot be watched.
+pub fn start(options: Options, keys: Arc<KeyStore>) -> Result<(Receiver<Batch>, Handle), Error> {
+    let path = options.path.clone();
+    readable(&options)?;
+    let tree = Arc::new(RwLock::new(Tree::new(options, keys)));
+    let (batches, receiver) = tokio::sync::mpsc::channel(16);
+    let (messages, inbox) = std::sync::mpsc::channel();
+    let watch = watch::Watch::new(tree.clone(), batches, messages.clone(), inbox)
+        .map_err(|error| Error::Unwatchable { path: path.clone(), error })?;
+    std::thread::Builder::new()
+        .name("directory".into())
+        .spawn(move || watch.run())
+        .map_err(|error| Error::Thread { path, error })?;
+    Ok((receiver, Handle { tree, messages }))
+}
+
+/// Reads a directory once, without watching it.
+///
+/// # Errors
+/// If the directory is not there.
+pub fn read_once(options: Options) -> Result<Listing, Error> {
+    readable(&options)?;
+    let keys = Arc::new(KeyStore::new());
+    let mut tree = Tree::new(options, keys.clone());
+    let files = scan::scan(&tree.root, &tree.root, tree.limits(), &mut |_| ());
+    let batch = tree.list(&files, scan::unix_nanos());
+    let faults = tree.faults();
+    Ok(Listing { origins: tree.origins(), events: batch.events, faults, keys })
+}
+
+fn readable(options: &Options) -> Result<(), Error> {
+    std::fs::read_dir(&options.path)
+        .map(drop)
+        .map_err(|error| Error::Unreadable { path: options.path.clone(), error })
+}
+
+impl Handle {
+    /// Where a field of an object, e.g. `spec.rules[0].matches[1].path.value`, or its closest ancestor,
+    /// is written. Reads the file again; none if the object is not in it any more.
+    pub fn locate(&self, key: &ResourceKey, field: &str) -> Option<Location> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner).locate(key, field)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // An error means that the thread has ended already.
+        let _ = self.messages.send(Message::Stop);
+    }
+}

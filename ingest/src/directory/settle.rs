@@ -1,0 +1,166 @@
+//! From what was read to events: only differences from what the log has.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use proto::{Change, Epoch, Event, Kind, ResourceKey};
+
+use super::Batch;
+use super::file::RelativePath;
+use super::tree::{Claim, Content, Emitted, Pass, Tree};
+use crate::kinds::{KINDS, rank};
+
+impl Tree {
+    /// The first complete listing.
+    pub(super) fn list(&mut self, files: &[PathBuf], observed: i64) -> Batch {
+        let mut pass = Pass::default();
+        for file in files {
+            if let Some(path) = self.relative(file) {
+                self.load(&path, false, &mut pass);
+            }
+        }
+        let mut batch = self.settle(pass, observed);
+        let Epoch(epoch) = self.options.epoch;
+        batch.events.extend(KINDS.iter().map(|known| {
+            let cluster = self.options.cluster.clone();
+            Event::synced(cluster, known.kind.clone(), Epoch(epoch), Epoch(0), observed)
+        }));
+        batch.listed = true;
+        batch
+    }
+
+    /// Ends a pass: what has changed becomes events.
+    pub(super) fn settle(&mut self, mut pass: Pass, observed: i64) -> Batch {
+        let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
+        // A second round reads the contents of objects that take another's place; a third is only for
+        // those that moved in that moment. Whatever is left is told by the next notification.
+        for _ in 0..3 {
+            let mut unread: Vec<(RelativePath, ResourceKey)> = Vec::new();
+            let dirty: Vec<ResourceKey> = pass.dirty.drain().collect();
+            for key in dirty {
+                self.contend(&key);
+                match self.winner(&key).cloned() {
+                    None => deletes.extend(self.delete(&key, observed)),
+                    Some(winner) => match self.upsert(&key, &winner, &mut pass, observed) {
+                        Ok(event) => upserts.extend(event),
+                        Err(()) => unread.push((winner.file, key)),
+                    },
+                }
+            }
+            if unread.is_empty() {
+                break;
+            }
+            unread.sort();
+            pass.dirty.extend(unread.iter().map(|(_, key)| key.clone()));
+            unread.dedup_by(|a, b| a.0 == b.0);
+            for (file, _) in unread {
+                self.load(&file, true, &mut pass);
+            }
+        }
+        deletes.extend(self.unseen(observed));
+        upserts.sort_by(|a, b| order(a).cmp(&order(b)));
+        deletes.sort_by(|a, b| order(b).cmp(&order(a)));
+        upserts.append(&mut deletes);
+        Batch { events: upserts, faults: self.changed_faults(), listed: false }
+    }
+
+    /// What the log had at the start and no file has: gone, unless a file hides it.
+    fn unseen(&mut self, observed: i64) -> Vec<Event> {
+        if !self.hiding.is_empty() || self.vanished {
+            return Vec::new();
+        }
+        let held = std::mem::take(&mut self.held);
+        held.iter().filter_map(|key| self.delete(key, observed)).collect()
+    }
+
+    fn changed_faults(&mut self) -> Option<Vec<crate::SourceFault>> {
+        let faults = self.faults();
+        if faults == self.reported {
+            return None;
+        }
+        self.reported.clone_from(&faults);
+        Some(faults)
+    }
+
+    fn contend(&mut self, key: &ResourceKey) {
+        let claims = self.claims.get(key).map(Vec::as_slice).unwrap_or_default();
+        if claims.len() > 1 && claims.iter().filter(|claim| self.is_present(claim)).count() > 1 {
+            self.contested.insert(key.clone());
+        } else {
+            self.contested.remove(key);
+        }
+    }
+
+    /// `Err` if the object has changed and its content is not at hand.
+    fn upsert(
+        &mut self,
+        key: &ResourceKey,
+        winner: &Claim,
+        pass: &mut Pass,
+        observed: i64,
+    ) -> Result<Option<Event>, ()> {
+        self.held.remove(key);
+        let mut content = content(key, winner, pass);
+        if let Some((certificate, private_key)) =
+            content.as_mut().and_then(|content| content.private_key.take())
+        {
+            self.keys.put(key, certificate, private_key);
+        }
+        let before = self.emitted.get(key).copied();
+        if before.is_some_and(|before| before.hash == Some(winner.hash)) {
+            return Ok(None);
+        }
+        let payload = content.map(|content| content.payload.clone()).ok_or(())?;
+        let counted = match before {
+            None => 1,
+            Some(before) if before.spec == Some(winner.spec) => before.generation,
+            Some(before) => before.generation.saturating_add(1),
+        };
+        let generation = winner.generation.unwrap_or(counted);
+        let now = Emitted { hash: Some(winner.hash), spec: Some(winner.spec), generation };
+        self.emitted.insert(key.clone(), now);
+        Ok(Some(self.event(key, &winner.hash.to_string(), generation, observed, payload)))
+    }
+
+    fn event(
+        &self,
+        key: &ResourceKey,
+        version: &str,
+        generation: i64,
+        observed: i64,
+        payload: Bytes,
+    ) -> Event {
+        Event {
+            key: key.clone(),
+            uid: proto::ArcStr::new(),
+            resource_version: version.into(),
+            generation,
+            epoch: self.options.epoch,
+            observed_unix_nanos: observed,
+            trace_parent: proto::ArcStr::new(),
+            change: Change::Upsert(payload),
+        }
+    }
+
+    fn delete(&mut self, key: &ResourceKey, observed: i64) -> Option<Event> {
+        if self.held.contains(key) {
+            return None;
+        }
+        let before = self.emitted.remove(key)?;
+        if key.kind == Kind::SECRET {
+            self.keys.remove(key);
+        }
+        let event = self.event(key, "", before.generation, observed, Bytes::new());
+        Some(Event { change: Change::Delete, ..event })
+    }
+}
+
+fn content<'p>(key: &ResourceKey, winner: &Claim, pass: &'p mut Pass) -> Option<&'p mut Content> {
+    pass.contents.get_mut(key)?.iter_mut().find(|content| {
+        content.document == winner.document && content.item == winner.item && content.file == winner.file
+    })
+}
+
+fn order(event: &Event) -> (usize, &ResourceKey) {
+    (rank(&event.key.kind), &event.key)
+}

@@ -1,0 +1,391 @@
+//! What is known of all files, and which object of which file is in effect.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proto::{ContentHash, ResourceKey};
+use rustc_hash::{FxHashMap, FxHashSet};
+use zeroize::Zeroizing;
+
+use super::file::{Compared, DocumentId, KEPT, RelativePath, SourceFile};
+use super::names::is_json;
+use super::read::{Read, Stamp, read};
+use super::{Location, Options};
+use crate::object::{Fresh, ObjectState};
+use crate::yaml::{Lines, split};
+use crate::{KeyStore, Limits, SourceFault};
+
+/// The state of the source.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub(super) root: PathBuf,
+    pub(super) options: Options,
+    pub(super) keys: Arc<KeyStore>,
+    pub(super) files: BTreeMap<RelativePath, SourceFile>,
+    /// Who wants to be an object; the winner is in effect.
+    pub(super) claims: FxHashMap<ResourceKey, Vec<Claim>>,
+    /// What the log has.
+    pub(super) emitted: FxHashMap<ResourceKey, Emitted>,
+    /// What the log has from before the start and no file has shown yet.
+    pub(super) held: BTreeSet<ResourceKey>,
+    /// Objects that several documents want to be.
+    pub(super) contested: BTreeSet<ResourceKey>,
+    /// Files with something wrong in them.
+    faulty: BTreeSet<RelativePath>,
+    /// Files that may hold objects that cannot be seen.
+    pub(super) hiding: BTreeSet<RelativePath>,
+    /// True while the directory is not there.
+    pub(super) vanished: bool,
+    pub(super) reported: Vec<SourceFault>,
+}
+
+/// A document's wish to be an object.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    pub(super) file: RelativePath,
+    pub(super) document: DocumentId,
+    pub(super) item: Option<u32>,
+    pub(super) hash: ContentHash,
+    pub(super) spec: ContentHash,
+    pub(super) generation: Option<i64>,
+}
+
+/// What was last sent of an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Emitted {
+    pub(super) hash: Option<ContentHash>,
+    pub(super) spec: Option<ContentHash>,
+    pub(super) generation: i64,
+}
+
+/// An object that was read in this pass; only these have their content at hand.
+pub(super) struct Content {
+    pub(super) file: RelativePath,
+    pub(super) document: DocumentId,
+    pub(super) item: Option<u32>,
+    pub(super) payload: Bytes,
+    pub(super) private_key: Option<(ContentHash, Zeroizing<Vec<u8>>)>,
+}
+
+/// What one round of reading touched.
+#[derive(Default)]
+pub(super) struct Pass {
+    pub(super) dirty: FxHashSet<ResourceKey>,
+    pub(super) contents: FxHashMap<ResourceKey, Vec<Content>>,
+}
+
+/// What came of reading a file again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loaded {
+    /// It is taken, or its fault is noted.
+    Done,
+    /// A file that was there is not there now: it is leaving.
+    Gone,
+    /// Somebody writes it: try again.
+    Busy,
+}
+
+impl Tree {
+    pub(super) fn new(mut options: Options, keys: Arc<KeyStore>) -> Tree {
+        let known = std::mem::take(&mut options.known);
+        let held = known.iter().map(|known| known.key.clone()).collect();
+        let emitted = known.into_iter().map(|known| {
+            let hash = u128::from_str_radix(&known.resource_version, 16).ok().map(ContentHash);
+            (known.key, Emitted { hash, spec: known.spec_hash, generation: known.generation })
+        });
+        Tree {
+            root: std::path::absolute(&options.path).unwrap_or_else(|_| options.path.clone()),
+            emitted: emitted.collect(),
+            options,
+            keys,
+            files: BTreeMap::new(),
+            claims: FxHashMap::default(),
+            held,
+            contested: BTreeSet::new(),
+            faulty: BTreeSet::new(),
+            hiding: BTreeSet::new(),
+            vanished: false,
+            reported: Vec::new(),
+        }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    /// The path that a file is known by.
+    pub(super) fn relative(&self, path: &Path) -> Option<RelativePath> {
+        let relative = path.strip_prefix(&self.root).ok()?;
+        Some(self.files.get_key_value(relative).map_or_else(|| Arc::from(relative), |(path, _)| path.clone()))
+    }
+
+    /// The known files at or below a path.
+    pub(super) fn below(&self, path: &Path) -> Vec<RelativePath> {
+        let all = path.as_os_str().is_empty();
+        let range = self.files.range::<Path, _>((Bound::Included(path), Bound::Unbounded));
+        range.map(|(file, _)| file.clone()).take_while(|file| all || file.starts_with(path)).collect()
+    }
+
+    /// True if the file at a path is not the one that was read.
+    pub(super) fn is_stale(&self, path: &Path) -> bool {
+        let known = path.strip_prefix(&self.root).ok().and_then(|relative| self.files.get(relative));
+        let stamp = std::fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata));
+        known.is_none_or(|file| file.leaving || file.busy || file.unusable.is_some() || file.stamp != stamp)
+    }
+
+    /// Reads a file and takes what is new in it.
+    pub(super) fn load(&mut self, path: &RelativePath, forced: bool, pass: &mut Pass) -> Loaded {
+        let was_known = self.files.contains_key(path);
+        let mut file = self.files.remove(path).unwrap_or_default();
+        let outcome = match read(&self.root.join(path), self.limits()) {
+            Read::Gone => {
+                pass.dirty.extend(file.keys().cloned());
+                file.leaving = true;
+                Loaded::Gone
+            }
+            Read::Busy => {
+                file.busy = true;
+                Loaded::Busy
+            }
+            Read::Unusable(problem, remedy) => {
+                self.returned(&mut file, pass);
+                file.unusable = Some((problem, remedy));
+                Loaded::Done
+            }
+            Read::Text(text, stamp) => {
+                self.returned(&mut file, pass);
+                file.stamp = Some(stamp);
+                if forced {
+                    file.forget_texts();
+                }
+                match file.take(&text, is_json(path), &self.options.cluster, &self.options.limits) {
+                    Ok(compared) => {
+                        file.unusable = None;
+                        self.compare(path, &mut file, compared, pass);
+                    }
+                    Err(unusable) => file.unusable = Some(unusable),
+                }
+                Loaded::Done
+            }
+        };
+        if outcome == Loaded::Gone && !was_known {
+            return Loaded::Done;
+        }
+        self.note(path, &file);
+        self.files.insert(path.clone(), file);
+        outcome
+    }
+
+    fn returned(&mut self, file: &mut SourceFile, pass: &mut Pass) {
+        if file.leaving {
+            pass.dirty.extend(file.keys().cloned());
+        }
+        file.leaving = false;
+        file.busy = false;
+    }
+
+    fn compare(&mut self, path: &RelativePath, file: &mut SourceFile, compared: Compared, pass: &mut Pass) {
+        let kept = std::mem::take(&mut file.kept).into_iter().map(|key| (KEPT, key));
+        let gone =
+            compared.gone.into_iter().flat_map(|(id, keys)| keys.into_iter().map(move |key| (id, key)));
+        let orphans: Vec<(DocumentId, ResourceKey)> = gone.chain(kept).collect();
+        for (id, Fresh { state, payload, private_key }) in compared.fresh {
+            let ObjectState { key, hash, spec, generation, item } = state;
+            let claim = Claim { file: path.clone(), document: id, item, hash, spec, generation };
+            self.claims.entry(key.clone()).or_insert_with(|| Vec::with_capacity(1)).push(claim);
+            pass.dirty.insert(key.clone());
+            let content = Content { file: path.clone(), document: id, item, payload, private_key };
+            pass.contents.entry(key).or_default().push(content);
+        }
+        if orphans.is_empty() {
+            return;
+        }
+        let mut readable = if file.hides() { Some(file.readable()) } else { None };
+        for (id, key) in orphans {
+            pass.dirty.insert(key.clone());
+            // A key that is kept once need not be kept again.
+            let keep = readable.as_mut().is_some_and(|readable| readable.insert(key.clone()));
+            self.release(&key, path, id, keep);
+            if keep {
+                file.kept.push(key);
+            }
+        }
+    }
+
+    /// Drops a claim, or keeps it as that of a text that was.
+    fn release(&mut self, key: &ResourceKey, path: &Path, id: DocumentId, keep: bool) {
+        let Some(claims) = self.claims.get_mut(key) else { return };
+        let Some(n) = claims.iter().position(|claim| claim.document == id && *claim.file == *path) else {
+            return;
+        };
+        if keep {
+            claims[n].document = KEPT;
+        } else {
+            claims.swap_remove(n);
+            if claims.is_empty() {
+                self.claims.remove(key);
+            }
+        }
+    }
+
+    /// Takes back a departure, or completes it. True if the file is forgotten.
+    pub(super) fn depart(&mut self, path: &RelativePath, pass: &mut Pass) -> bool {
+        let Some(file) = self.files.get_mut(path) else { return false };
+        if !file.leaving {
+            return false;
+        }
+        pass.dirty.extend(file.keys().cloned());
+        // A file that exists is being written; a directory that has vanished takes no file with it.
+        if !self.root.is_dir() || self.root.join(path).exists() {
+            file.leaving = false;
+            return false;
+        }
+        let Some(file) = self.files.remove(path) else { return false };
+        for document in &file.documents {
+            for key in &document.objects {
+                self.release(key, path, document.id, false);
+            }
+        }
+        for key in &file.kept {
+            self.release(key, path, KEPT, false);
+        }
+        self.faulty.remove(path);
+        self.hiding.remove(path);
+        true
+    }
+
+    fn note(&mut self, path: &RelativePath, file: &SourceFile) {
+        let faulty =
+            file.unusable.is_some() || file.documents.iter().any(|document| !document.faults.is_empty());
+        set(&mut self.faulty, path, faulty);
+        set(&mut self.hiding, path, file.hides());
+    }
+
+    /// The claim that is in effect: the first in path order, then document order. What has left its file
+    /// stands back behind what is still in one.
+    pub(super) fn winner(&self, key: &ResourceKey) -> Option<&Claim> {
+        let claims = self.claims.get(key)?;
+        if claims.len() == 1 {
+            return claims.first();
+        }
+        claims.iter().min_by_key(|claim| self.rank(claim))
+    }
+
+    fn rank<'c>(&self, claim: &'c Claim) -> (bool, &'c Path, usize, Option<u32>) {
+        let position = self.files.get(&claim.file).map_or(usize::MAX, |file| file.position(claim.document));
+        (!self.is_present(claim), &*claim.file, position, claim.item)
+    }
+
+    pub(super) fn is_present(&self, claim: &Claim) -> bool {
+        claim.document != KEPT && self.files.get(&claim.file).is_some_and(|file| !file.leaving)
+    }
+
+    /// All that is wrong now, in order of files.
+    pub(super) fn faults(&self) -> Vec<SourceFault> {
+        let mut faults = Vec::new();
+        for (path, file) in self.faulty.iter().filter_map(|path| self.files.get_key_value(path)) {
+            if let Some((problem, remedy)) = &file.unusable {
+                faults.push(whole_file(path, problem, remedy));
+            }
+            for document in &file.documents {
+                faults.extend(
+                    document.faults.iter().map(|f| f.placed(path.to_path_buf(), document.first_line)),
+                );
+            }
+        }
+        for key in &self.contested {
+            faults.extend(self.contest(key));
+        }
+        faults.sort_unstable();
+        if self.vanished {
+            let problem = "the directory has vanished; its last state stays in effect";
+            faults.insert(0, whole_file(&self.options.path, problem, "create it again, files and all"));
+        }
+        faults
+    }
+
+    fn contest(&self, key: &ResourceKey) -> Vec<SourceFault> {
+        let mut claims: Vec<&Claim> =
+            self.claims.get(key).into_iter().flatten().filter(|claim| self.is_present(claim)).collect();
+        claims.sort_by_key(|claim| self.rank(claim));
+        let Some((winner, losers)) = claims.split_first() else { return Vec::new() };
+        let place = format!("{}:{}", winner.file.display(), self.line(winner));
+        let fault = |claim: &&Claim| SourceFault {
+            file: claim.file.to_path_buf(),
+            line: Some(self.line(claim)),
+            object: Some(key.clone()),
+            field: "metadata.name".to_owned(),
+            problem: format!("the object is also in {place}, which is the one in effect"),
+            remedy: "remove or rename one of the two".to_owned(),
+        };
+        losers.iter().map(fault).collect()
+    }
+
+    fn line(&self, claim: &Claim) -> usize {
+        let file = self.files.get(&claim.file);
+        let document = file.and_then(|file| file.documents.iter().find(|d| d.id == claim.document));
+        document.map_or(1, |document| document.content_line)
+    }
+
+    /// Where every object in effect is.
+    pub(super) fn origins(&self) -> BTreeMap<ResourceKey, Location> {
+        let mut lines: FxHashMap<(&Path, DocumentId), usize> = FxHashMap::default();
+        for (path, file) in &self.files {
+            lines.extend(file.documents.iter().map(|d| ((&**path, d.id), d.content_line)));
+        }
+        let origin = |key: &ResourceKey| {
+            let winner = self.winner(key)?;
+            let line = lines.get(&(&*winner.file, winner.document)).copied().unwrap_or(1);
+            Some((key.clone(), Location { file: winner.file.to_path_buf(), line }))
+        };
+        self.claims.keys().filter_map(origin).collect()
+    }
+
+    /// See [`super::Handle::locate`].
+    pub(super) fn locate(&self, key: &ResourceKey, field: &str) -> Option<Location> {
+        let winner = self.winner(key)?;
+        let file = self.files.get(&winner.file)?;
+        let Read::Text(text, _) = read(&self.root.join(&winner.file), self.limits()) else { return None };
+        let item = winner.item.map(|n| n as usize);
+        let at = |line| Some(Location { file: winner.file.to_path_buf(), line });
+        if is_json(&winner.file) {
+            return at(1 + Lines::of(&text).line(item, field));
+        }
+        let chunks = split(&text);
+        let known = file.documents.iter().position(|document| document.id == winner.document);
+        let unchanged = known.and_then(|n| {
+            let hash = file.documents[n].hash;
+            chunks.get(n).filter(|chunk| ContentHash::of(chunk.text.as_bytes()) == hash)
+        });
+        if let Some(chunk) = unchanged {
+            return at(chunk.first_line + Lines::of(chunk.text).line(item, field));
+        }
+        chunks.iter().find_map(|chunk| {
+            let lines = chunk.text.contains(key.name.as_str()).then(|| Lines::of(chunk.text))?;
+            let same = lines.name(item) == Some(key.name.as_str());
+            same.then(|| at(chunk.first_line + lines.line(item, field)))?
+        })
+    }
+}
+
+fn set(files: &mut BTreeSet<RelativePath>, path: &RelativePath, on: bool) {
+    if !on {
+        files.remove(path);
+    } else if !files.contains(path) {
+        files.insert(path.clone());
+    }
+}
+
+fn whole_file(path: &Path, problem: &str, remedy: &str) -> SourceFault {
+    SourceFault {
+        file: path.to_path_buf(),
+        line: None,
+        object: None,
+        field: String::new(),
+        problem: problem.to_owned(),
+        remedy: remedy.to_owned(),
+    }
+}

@@ -1,0 +1,260 @@
+//! From a document's text to checked, trimmed objects.
+
+mod canonical;
+mod certificate;
+mod secret;
+mod trim;
+
+use bytes::Bytes;
+use proto::{ClusterId, ContentHash, Kind, ResourceKey};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::fault::DocumentFault;
+use crate::yaml::{Lines, SyntaxError, compose, compose_json};
+use crate::{Limits, kinds};
+
+pub use canonical::spec_hash;
+
+/// What is remembered of an object: no more than needed to tell whether it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ObjectState {
+    pub(crate) key: ResourceKey,
+    /// Hash of the trimmed JSON: its resource version.
+    pub(crate) hash: ContentHash,
+    /// Hash of all but metadata and status.
+    pub(crate) spec: ContentHash,
+    /// `metadata.generation` as the user wrote it.
+    pub(crate) generation: Option<i64>,
+    /// Place in a `List`.
+    pub(crate) item: Option<u32>,
+}
+
+/// An object that was just read.
+pub(crate) struct Fresh {
+    pub(crate) state: ObjectState,
+    pub(crate) payload: Bytes,
+    /// A Secret's private key with the hash of its certificate.
+    pub(crate) private_key: Option<(ContentHash, Zeroizing<Vec<u8>>)>,
+}
+
+/// One document.
+#[derive(Default)]
+pub(crate) struct Parsed {
+    pub(crate) objects: Vec<Fresh>,
+    pub(crate) faults: Vec<DocumentFault>,
+    /// True if something in it that may well be an object could not be read.
+    pub(crate) broken: bool,
+}
+
+/// Why an object is refused.
+struct Refusal {
+    field: String,
+    problem: String,
+    remedy: String,
+    /// False for kinds that are just not ours.
+    broken: bool,
+}
+
+impl Refusal {
+    fn new(field: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Refusal {
+        Refusal { field: field.to_owned(), problem: problem.into(), remedy: remedy.into(), broken: true }
+    }
+}
+
+/// Reads one document, YAML or JSON.
+pub(crate) fn parse(text: &str, json: bool, cluster: &ClusterId, limits: &Limits) -> Parsed {
+    let composed = if json { compose_json(text) } else { compose(text, limits) };
+    match composed {
+        Ok(Value::Null) => Parsed::default(),
+        Ok(value) => Reader { text, cluster, limits, lines: None, parsed: Parsed::default() }.document(value),
+        Err(SyntaxError { line, problem, remedy }) => {
+            let fault = DocumentFault { line, object: None, field: String::new(), problem, remedy };
+            Parsed { objects: Vec::new(), faults: vec![fault], broken: true }
+        }
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    cluster: &'a ClusterId,
+    limits: &'a Limits,
+    /// Built at the first fault.
+    lines: Option<Lines>,
+    parsed: Parsed,
+}
+
+impl Reader<'_> {
+    fn document(mut self, mut value: Value) -> Parsed {
+        let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+        match value.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) if is_list => self.list(items),
+            Some(_) if is_list => {
+                let refusal =
+                    Refusal::new("items", "the items of a List are not a list", "write a list of objects");
+                self.fault(None, None, refusal);
+            }
+            items => {
+                if let (Some(items), Some(map)) = (items, value.as_object_mut()) {
+                    map.insert("items".to_owned(), items);
+                }
+                self.object(value, None);
+            }
+        }
+        self.parsed
+    }
+
+    fn list(&mut self, items: Vec<Value>) {
+        let limit = self.limits.objects_per_document;
+        if items.len() > limit {
+            let problem = format!("the List has {} items, more than {limit}", items.len());
+            self.fault(None, None, Refusal::new("items", problem, "spread them over several documents"));
+            return;
+        }
+        for (n, item) in items.into_iter().enumerate() {
+            self.object(item, u32::try_from(n).ok());
+        }
+    }
+
+    fn object(&mut self, value: Value, item: Option<u32>) {
+        let Value::Object(mut map) = value else {
+            let refusal =
+                Refusal::new("", "the document is not an object", "write apiVersion, kind and metadata");
+            return self.fault(item, None, refusal);
+        };
+        let (key, generation) = match identify(&mut map, self.cluster) {
+            Ok(identity) => identity,
+            Err(refusal) => return self.fault(item, None, refusal),
+        };
+        let private_key = if key.kind == Kind::SECRET {
+            let trimmed = secret::trim(&mut map);
+            for refusal in trimmed.faults {
+                self.fault(item, Some(&key), Refusal { broken: false, ..refusal });
+            }
+            trimmed.private_key
+        } else {
+            trim::trim(&mut map, &key.kind);
+            None
+        };
+        let (payload, spec) = canonical::write(&map);
+        if holds_private_key(&payload) {
+            let refusal = Refusal::new(
+                "",
+                "a private key stands outside a Secret's tls.key",
+                "move it to data[\"tls.key\"] of a Secret; the object is not taken",
+            );
+            return self.fault(item, Some(&key), refusal);
+        }
+        let state = ObjectState { key, hash: ContentHash::of(&payload), spec, generation, item };
+        self.parsed.objects.push(Fresh { state, payload: payload.into(), private_key });
+    }
+
+    fn fault(&mut self, item: Option<u32>, object: Option<&ResourceKey>, refusal: Refusal) {
+        let lines = self.lines.get_or_insert_with(|| Lines::of(self.text));
+        let Refusal { field, problem, remedy, broken } = refusal;
+        let line = lines.line(item.map(|n| n as usize), &field);
+        self.parsed.broken |= broken;
+        self.parsed.faults.push(DocumentFault { line, object: object.cloned(), field, problem, remedy });
+    }
+}
+
+fn holds_private_key(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"PRIVATE KEY-----").is_some()
+}
+
+/// The key and the user's generation; puts metadata into its trimmed form.
+fn identify(
+    map: &mut Map<String, Value>,
+    cluster: &ClusterId,
+) -> Result<(ResourceKey, Option<i64>), Refusal> {
+    let text = |field: &str| map.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if kind.is_empty() {
+        return Err(Refusal::new("kind", "the document has no kind", "write one, e.g. kind: HTTPRoute"));
+    }
+    let kind = kinds::find(api_version, kind).map_err(|unknown| Refusal {
+        field: unknown.field.to_owned(),
+        problem: unknown.problem,
+        remedy: unknown.remedy,
+        broken: false,
+    })?;
+    let Some(Value::Object(metadata)) = map.get_mut("metadata") else {
+        return Err(Refusal::new("metadata.name", "the object has no name", "write metadata.name"));
+    };
+    let generation = metadata.get("generation").and_then(Value::as_i64).filter(|n| *n > 0);
+    let name = name(metadata, &kind)?;
+    let namespace = namespace(metadata, &kind)?;
+    trim::metadata(metadata);
+    let key = ResourceKey {
+        cluster: cluster.clone(),
+        kind,
+        namespace: kinds::namespace(&namespace),
+        name: name.into(),
+    };
+    Ok((key, generation))
+}
+
+fn name(metadata: &Map<String, Value>, kind: &Kind) -> Result<String, Refusal> {
+    const FIELD: &str = "metadata.name";
+    match metadata.get("name") {
+        None | Some(Value::Null) => Err(Refusal::new(FIELD, "the object has no name", "write metadata.name")),
+        Some(Value::String(name)) => {
+            let label = *kind == Kind::NAMESPACE || *kind == Kind::SERVICE;
+            let (ok, form) = if label { (is_label(name), LABEL) } else { (is_subdomain(name), SUBDOMAIN) };
+            if ok {
+                return Ok(name.clone());
+            }
+            Err(Refusal::new(FIELD, format!("\"{name}\" is not a valid name"), form))
+        }
+        Some(other) => Err(Refusal::new(
+            FIELD,
+            format!("{other} is not a string"),
+            format!("quote it: name: \"{other}\""),
+        )),
+    }
+}
+
+fn namespace(metadata: &mut Map<String, Value>, kind: &Kind) -> Result<String, Refusal> {
+    const FIELD: &str = "metadata.namespace";
+    if kind.is_cluster_scoped() {
+        metadata.remove("namespace");
+        return Ok(String::new());
+    }
+    match metadata.get("namespace") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(namespace)) if namespace.is_empty() => {}
+        Some(Value::String(namespace)) if is_label(namespace) => return Ok(namespace.clone()),
+        Some(Value::String(namespace)) => {
+            return Err(Refusal::new(FIELD, format!("\"{namespace}\" is not a valid namespace"), LABEL));
+        }
+        Some(other) => {
+            let remedy = format!("quote it: namespace: \"{other}\"");
+            return Err(Refusal::new(FIELD, format!("{other} is not a string"), remedy));
+        }
+    }
+    metadata.insert("namespace".to_owned(), "default".into());
+    Ok("default".to_owned())
+}
+
+const LABEL: &str = "use at most 63 lower-case letters, digits and '-', a letter or digit at both ends";
+const SUBDOMAIN: &str =
+    "use at most 253 lower-case letters, digits, '-' and '.', a letter or digit at both ends of each part";
+
+fn is_label(name: &str) -> bool {
+    name.len() <= 63 && is_part(name)
+}
+
+fn is_subdomain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_part)
+}
+
+fn is_part(part: &str) -> bool {
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = part.as_bytes();
+    bytes.iter().all(|b| alphanumeric(*b) || *b == b'-')
+        && bytes.first().is_some_and(|b| alphanumeric(*b))
+        && bytes.last().is_some_and(|b| alphanumeric(*b))
+}
+
+#[cfg(test)]
+mod tests;
