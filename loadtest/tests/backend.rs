@@ -1,5 +1,7 @@
 //! What the echo backend answers, over each protocol it speaks.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not know as such
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

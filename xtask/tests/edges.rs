@@ -1,5 +1,7 @@
 //! The crates depend on each other as ARCHITECTURE.md says, and `translate` stays pure.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not know as such
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
