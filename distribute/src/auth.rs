@@ -1,0 +1,41 @@
+//! Who may have what: the two questions that the embedder answers.
+
+use bytes::Bytes;
+use proto::{PrivateKeyRef, ResourceKey};
+
+/// Says which scope a proxy may have.
+pub trait Authenticate: Send + Sync {
+    /// The Gateway that the bearer's token names. Called once a stream, before anything is sent.
+    ///
+    /// # Errors
+    /// A sentence for the operator of the proxy, if the token is absent, unknown, or not for this node.
+    fn scope(&self, bearer_token: Option<&str>, node_id: &str) -> Result<ResourceKey, String>;
+}
+
+/// Holds private keys, which never enter a delta.
+pub trait PrivateKeys: Send + Sync {
+    /// The PEM private key; none if it is not known or belongs to another certificate by now.
+    fn private_key(&self, key: &PrivateKeyRef) -> Option<Bytes>;
+}
+
+/// The token of an `authorization: Bearer …` header.
+pub(crate) fn bearer(headers: &http::HeaderMap) -> Option<&str> {
+    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+
+    #[test]
+    fn only_a_bearer_token_counts() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(super::bearer(&headers), None);
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic eA=="));
+        assert_eq!(super::bearer(&headers), None);
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer  x "));
+        assert_eq!(super::bearer(&headers), Some("x"));
+    }
+}

@@ -1,0 +1,287 @@
+//! The handle: deltas in, views out.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use proto::{Delta, Put, ResourceKey, Revision, XdsKey};
+use rustc_hash::FxHashMap;
+use tokio::sync::{Notify, mpsc};
+
+use crate::{
+    auth::PrivateKeys,
+    registry::{ProxyState, Registry},
+    resource::{ResourceId, ResourceType},
+    scope::{Effect, Offer, Scope},
+    xds::{Mark, Touched},
+};
+
+/// Limits of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Largest request in bytes; a reconnecting proxy lists all that it has.
+    pub max_request_bytes: usize,
+    /// Most names that one stream may subscribe to.
+    pub max_subscriptions: usize,
+    /// Most streams at a time.
+    pub max_streams: usize,
+    /// How long a new stream may take to say who it is.
+    pub first_request_timeout: Duration,
+    /// How long listeners and routes wait for an answer about new clusters.
+    pub cluster_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            max_request_bytes: 32 << 20,
+            max_subscriptions: 200_000,
+            max_streams: 10_000,
+            first_request_timeout: Duration::from_secs(10),
+            cluster_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+/// What proxies have to say.
+#[derive(Clone, Debug)]
+pub enum Feedback {
+    /// A proxy opened its first stream.
+    Connected {
+        /// Its `node.id`.
+        proxy: String,
+        /// Its Gateway.
+        scope: ResourceKey,
+    },
+    /// Its last stream ended.
+    Disconnected {
+        /// Its `node.id`.
+        proxy: String,
+        /// Its Gateway.
+        scope: ResourceKey,
+    },
+    /// It has everything of its scope up to a revision.
+    Acked {
+        /// Its `node.id`.
+        proxy: String,
+        /// Its Gateway.
+        scope: ResourceKey,
+        /// The revision.
+        revision: Revision,
+    },
+    /// It refused a push. When several pieces may be to blame, `keys` is empty, and another one follows
+    /// once they have been tried apart.
+    Nacked {
+        /// Its `node.id`.
+        proxy: String,
+        /// Its Gateway.
+        scope: ResourceKey,
+        /// The scope's revision when it was pushed.
+        revision: Revision,
+        /// The pieces to blame.
+        keys: Vec<XdsKey>,
+        /// What the proxy said.
+        message: String,
+    },
+    /// Pieces that were to blame are gone, or a proxy has ACKed their new version.
+    Healed {
+        /// The Gateway.
+        scope: ResourceKey,
+        /// The pieces.
+        keys: Vec<XdsKey>,
+    },
+}
+
+/// A resource as proxies get it, without private keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Its type.
+    pub kind: ResourceType,
+    /// Its name.
+    pub name: proto::ArcStr,
+    /// Its version.
+    pub version: proto::ContentHash,
+    /// The encoded message, assembled.
+    pub body: Bytes,
+}
+
+/// The delta ADS server. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Distributor {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) options: Options,
+    pub(crate) keys: Arc<dyn PrivateKeys>,
+    pub(crate) feedback: mpsc::UnboundedSender<Feedback>,
+    pub(crate) registry: Mutex<Registry>,
+    pub(crate) streams: AtomicUsize,
+    scopes: Mutex<FxHashMap<ResourceKey, Arc<Shared>>>,
+    revision: AtomicU64,
+}
+
+/// A scope and the sessions that serve it.
+pub(crate) struct Shared {
+    pub(crate) scope: Mutex<Scope>,
+    inboxes: Mutex<Vec<Weak<Inbox>>>,
+}
+
+/// Changes that a session has not seen; at most one a resource.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    changes: Mutex<BTreeMap<ResourceId, Mark>>,
+    pub(crate) wake: Notify,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inbox {
+    pub(crate) fn take(&self) -> Vec<Touched> {
+        std::mem::take(&mut *lock(&self.changes)).into_iter().map(|(id, mark)| Touched { id, mark }).collect()
+    }
+
+    fn deliver(&self, touched: &[Touched]) {
+        let mut changes = lock(&self.changes);
+        for Touched { id, mark } in touched {
+            changes.entry(id.clone()).and_modify(|old| *old = old.merged(*mark)).or_insert(*mark);
+        }
+        drop(changes);
+        self.wake.notify_one();
+    }
+}
+
+impl Shared {
+    /// An inbox for a new session. Taken before its first look at the scope, so that it misses nothing.
+    pub(crate) fn register(&self) -> Arc<Inbox> {
+        let inbox = Arc::new(Inbox::default());
+        let mut inboxes = lock(&self.inboxes);
+        inboxes.retain(|one| one.strong_count() > 0);
+        inboxes.push(Arc::downgrade(&inbox));
+        inbox
+    }
+
+    /// Wakes the scope's sessions.
+    pub(crate) fn deliver(&self, touched: &[Touched]) {
+        for inbox in lock(&self.inboxes).iter().filter_map(Weak::upgrade) {
+            inbox.deliver(touched);
+        }
+    }
+}
+
+impl Distributor {
+    /// An empty server: nothing is served of a scope before its first revision.
+    pub fn new(
+        options: Options,
+        keys: Arc<dyn PrivateKeys>,
+        feedback: mpsc::UnboundedSender<Feedback>,
+    ) -> Self {
+        let inner = Inner {
+            options,
+            keys,
+            feedback,
+            registry: Mutex::default(),
+            streams: AtomicUsize::new(0),
+            scopes: Mutex::default(),
+            revision: AtomicU64::new(0),
+        };
+        Distributor { inner: Arc::new(inner) }
+    }
+
+    /// Applies a delta and wakes the sessions of the scopes that it touches, no others.
+    pub fn publish(&self, delta: &Delta) {
+        self.inner.revision.fetch_max(delta.revision.0, Ordering::AcqRel);
+        let mut scopes: BTreeMap<&ResourceKey, (Vec<&Put>, Vec<&XdsKey>)> = BTreeMap::new();
+        for put in &delta.puts {
+            scopes.entry(&put.key.scope).or_default().0.push(put);
+        }
+        for key in &delta.removes {
+            scopes.entry(&key.scope).or_default().1.push(key);
+        }
+        for (key, (puts, removes)) in scopes {
+            let shared = self.shared(key);
+            let effect = lock(&shared.scope).apply(delta.revision, &puts, &removes);
+            let mark = Mark { observed: delta.observed_unix_nanos, ..Mark::at(delta.revision) };
+            self.spread(key, &shared, effect, mark);
+        }
+    }
+
+    /// Private keys came or changed: secrets that were withheld for want of one go out.
+    pub fn keys_changed(&self) {
+        let scopes: Vec<_> = lock(&self.inner.scopes).values().cloned().collect();
+        for shared in scopes {
+            let scope = lock(&shared.scope);
+            let (key, mark) = (scope.key.clone(), Mark::at(scope.revision));
+            let effect = Effect { touched: scope.keyed_secrets(), healed: Vec::new() };
+            drop(scope);
+            self.spread(&key, &shared, effect, mark);
+        }
+    }
+
+    /// What a proxy of the scope gets now.
+    pub fn resources(&self, scope: &ResourceKey) -> Vec<Served> {
+        let Some(shared) = lock(&self.inner.scopes).get(scope).cloned() else { return Vec::new() };
+        let mut scope = lock(&shared.scope);
+        let mut served = Vec::new();
+        for kind in ResourceType::ALL {
+            let names: Vec<_> = scope.names(kind).cloned().collect();
+            for name in names {
+                let Offer::Ready { version, .. } = scope.offer(kind, &name) else { continue };
+                if let Some((body, _)) = scope.body(kind, &name) {
+                    served.push(Served { kind, name, version, body });
+                }
+            }
+        }
+        served
+    }
+
+    /// The last revision that touched a scope.
+    pub fn current_revision(&self, scope: &ResourceKey) -> Revision {
+        let shared = lock(&self.inner.scopes).get(scope).cloned();
+        shared.map_or(Revision::NONE, |shared| lock(&shared.scope).revision)
+    }
+
+    /// Proxies that are connected or were lately. A proxy that has all of its scope has all revisions.
+    pub fn proxies(&self) -> Vec<ProxyState> {
+        let newest = Revision(self.inner.revision.load(Ordering::Acquire));
+        let mut states = lock(&self.inner.registry).states();
+        for state in &mut states {
+            state.current = self.current_revision(&state.scope);
+            if state.connected && state.acked >= state.current && state.current > Revision::NONE {
+                state.acked = state.acked.max(newest);
+            }
+        }
+        states
+    }
+
+    pub(crate) fn shared(&self, key: &ResourceKey) -> Arc<Shared> {
+        let mut scopes = lock(&self.inner.scopes);
+        let new = || {
+            let scope = Mutex::new(Scope::new(key.clone()));
+            Arc::new(Shared { scope, inboxes: Mutex::default() })
+        };
+        scopes.entry(key.clone()).or_insert_with(new).clone()
+    }
+
+    pub(crate) fn tell(&self, feedback: Feedback) {
+        // Nobody listens any more only while the process ends.
+        let _ = self.inner.feedback.send(feedback);
+    }
+
+    fn spread(&self, scope: &ResourceKey, shared: &Shared, effect: Effect, mark: Mark) {
+        if !effect.healed.is_empty() {
+            self.tell(Feedback::Healed { scope: scope.clone(), keys: effect.healed });
+        }
+        // Sessions are woken even if nothing changed for them: the revision moved on.
+        let touched: Vec<_> = effect.touched.into_iter().map(|id| Touched { id, mark }).collect();
+        shared.deliver(&touched);
+    }
+}

@@ -1,0 +1,111 @@
+//! One piece of configuration with what the proxies think of it.
+
+use bytes::Bytes;
+use proto::{ContentHash, PrivateKeyRef, Put};
+
+/// A version of a piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) version: ContentHash,
+    pub(crate) body: Bytes,
+    pub(crate) private_key: Option<PrivateKeyRef>,
+}
+
+impl From<&Put> for Content {
+    fn from(put: &Put) -> Self {
+        Content { version: put.version, body: put.body.clone(), private_key: put.private_key.clone() }
+    }
+}
+
+/// What is known of the newest version of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// No proxy has answered yet; served.
+    Unproven,
+    /// A proxy ACKed it; served.
+    Proven,
+    /// Was in a NACKed push with others; not served until it is tried apart from them.
+    Suspect,
+    /// NACKed; not served until a new version comes.
+    Rejected,
+}
+
+/// A piece: its newest version, and the last good one while the newest is not proven.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    current: Content,
+    good: Option<Content>,
+    verdict: Verdict,
+    healing: bool,
+    /// Position of the last change of what is served, in the scope's own count.
+    pub(crate) seq: u64,
+}
+
+impl Piece {
+    pub(crate) fn new(content: Content, seq: u64) -> Self {
+        Piece { current: content, good: None, verdict: Verdict::Unproven, healing: false, seq }
+    }
+
+    /// What proxies get now.
+    pub(crate) fn served(&self) -> Option<&Content> {
+        match self.verdict {
+            Verdict::Unproven | Verdict::Proven => Some(&self.current),
+            Verdict::Suspect | Verdict::Rejected => self.good.as_ref(),
+        }
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// Version of the newest content, served or not.
+    pub(crate) fn newest(&self) -> ContentHash {
+        self.current.version
+    }
+
+    /// Takes a new version. A quarantine belongs to a version, so it ends here; that of the same
+    /// version stays.
+    pub(crate) fn replace(&mut self, content: Content) {
+        if content.version == self.current.version {
+            return;
+        }
+        let old = std::mem::replace(&mut self.current, content);
+        if self.verdict == Verdict::Proven {
+            self.good = Some(old);
+        }
+        self.verdict = Verdict::Unproven;
+        if self.good.as_ref().is_some_and(|good| good.version == self.current.version) {
+            self.verdict = Verdict::Proven;
+            self.good = None;
+        }
+    }
+
+    /// A proxy ACKed what is served up to `seq`.
+    pub(crate) fn prove(&mut self, seq: u64) {
+        if self.verdict == Verdict::Unproven && self.seq <= seq {
+            self.verdict = Verdict::Proven;
+            self.good = None;
+        }
+    }
+
+    /// Sets the verdict of the newest version.
+    pub(crate) fn judge(&mut self, verdict: Verdict) {
+        self.verdict = verdict;
+        self.healing |= verdict == Verdict::Rejected;
+    }
+
+    /// True once, when a piece that was quarantined has been proven again.
+    pub(crate) fn take_healed(&mut self) -> bool {
+        self.verdict == Verdict::Proven && std::mem::take(&mut self.healing)
+    }
+
+    /// True if a version of this piece was rejected and no later one has been proven.
+    pub(crate) fn is_blamed(&self) -> bool {
+        self.healing
+    }
+
+    /// True if the newest version is not served.
+    pub(crate) fn is_quarantined(&self) -> bool {
+        matches!(self.verdict, Verdict::Suspect | Verdict::Rejected)
+    }
+}

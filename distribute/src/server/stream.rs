@@ -1,0 +1,211 @@
+//! One proxy's stream: moves messages between tonic and the session.
+
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::{
+    config::core::v3::{Node, node::UserAgentVersionType},
+    service::discovery::v3::DeltaDiscoveryRequest,
+};
+use proto::ResourceKey;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until, timeout},
+};
+use tonic::{Request, Status, Streaming, codegen::tokio_stream::wrappers::ReceiverStream};
+
+use super::{Ads, Slot};
+use crate::{
+    auth::bearer,
+    distributor::{Distributor, Feedback, Inbox, Shared, lock},
+    metrics,
+    registry::{LastNack, unix_seconds},
+    xds::{Input, Notice, Output, Response, Session},
+};
+
+/// More than the pushes that can be unanswered at a time, one a type.
+const QUEUE: usize = 8;
+
+type Requests = Streaming<DeltaDiscoveryRequest>;
+
+/// Authenticates a new stream by its token and first request, and starts its session.
+pub(super) async fn open(
+    ads: Ads,
+    request: Request<Requests>,
+) -> Result<ReceiverStream<Result<Response, Status>>, Status> {
+    let slot = Slot::take(&ads.distributor)?;
+    let token = bearer(request.metadata().as_ref()).map(str::to_owned);
+    let mut requests = request.into_inner();
+    let patience = ads.distributor.inner.options.first_request_timeout;
+    let first = timeout(patience, requests.message()).await.map_err(|_| {
+        Status::deadline_exceeded("no request came on the stream: the proxy must send one with its node")
+    })??;
+    let first = first.ok_or_else(|| Status::invalid_argument("the stream ended before its first request"))?;
+    let Some(node) = first.node.as_ref().filter(|node| !node.id.is_empty()) else {
+        return Err(Status::invalid_argument(
+            "the first request carries no node.id: set node.id in the bootstrap of the proxy",
+        ));
+    };
+    let scope = ads.auth.scope(token.as_deref(), &node.id).map_err(Status::unauthenticated)?;
+    let shared = ads.distributor.shared(&scope);
+    let (responses, stream) = mpsc::channel(QUEUE);
+    let proxy = Proxy {
+        inbox: shared.register(),
+        id: node.id.clone(),
+        version: envoy_version(node),
+        distributor: ads.distributor,
+        scope,
+        shared,
+        responses,
+        session: Session::default(),
+        _slot: slot,
+    };
+    tokio::spawn(proxy.run(first, requests, ads.stopped));
+    Ok(ReceiverStream::new(stream))
+}
+
+struct Proxy {
+    id: String,
+    version: String,
+    scope: ResourceKey,
+    distributor: Distributor,
+    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
+    responses: mpsc::Sender<Result<Response, Status>>,
+    session: Session,
+    _slot: Slot,
+}
+
+impl Proxy {
+    async fn run(mut self, first: DeltaDiscoveryRequest, requests: Requests, stopped: watch::Receiver<bool>) {
+        let (distributor, scope, proxy) = (self.distributor.clone(), self.scope.clone(), self.id.clone());
+        let version = std::mem::take(&mut self.version);
+        if lock(&distributor.inner.registry).connected(&scope, &proxy, version) {
+            distributor.tell(Feedback::Connected { proxy: proxy.clone(), scope: scope.clone() });
+        }
+        if let Err(status) = self.talk(first, requests, stopped).await {
+            let _ = self.responses.send(Err(status)).await;
+        }
+        if lock(&distributor.inner.registry).disconnected(&scope, &proxy) {
+            distributor.tell(Feedback::Disconnected { proxy, scope });
+        }
+    }
+
+    /// # Errors
+    /// The status that the stream ends with.
+    async fn talk(
+        &mut self,
+        first: DeltaDiscoveryRequest,
+        mut requests: Requests,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Result<(), Status> {
+        self.request(&first).await?;
+        let patience = self.distributor.inner.options.cluster_timeout;
+        let mut waiting: Option<Instant> = None;
+        loop {
+            let deadline = match self.session.waits() {
+                true => *waiting.get_or_insert_with(|| Instant::now() + patience),
+                false => {
+                    waiting = None;
+                    Instant::now() + patience
+                }
+            };
+            tokio::select! {
+                request = requests.message() => match request {
+                    Ok(Some(request)) => self.request(&request).await?,
+                    Ok(None) | Err(_) => return Ok(()),
+                },
+                () = self.inbox.wake.notified() => {
+                    let changes = self.inbox.take();
+                    self.step(Input::Changed(changes)).await?;
+                }
+                () = sleep_until(deadline), if waiting.is_some() => {
+                    waiting = None;
+                    self.step(Input::Stalled).await?;
+                }
+                () = self.responses.closed() => return Ok(()),
+                () = stop(&mut stopped) => {
+                    return Err(Status::unavailable("the server is stopping: reconnect"));
+                }
+            }
+        }
+    }
+
+    async fn request(&mut self, request: &DeltaDiscoveryRequest) -> Result<(), Status> {
+        let limit = self.distributor.inner.options.max_subscriptions;
+        let asked = request.resource_names_subscribe.len() + request.initial_resource_versions.len();
+        if self.session.subscribed() > limit || asked > limit * 2 {
+            return Err(Status::resource_exhausted(format!(
+                "the stream subscribes to more than {limit} names; raise the limit or split the Gateway"
+            )));
+        }
+        self.step(Input::Request(request)).await
+    }
+
+    async fn step(&mut self, input: Input<'_>) -> Result<(), Status> {
+        let output = {
+            let mut scope = lock(&self.shared.scope);
+            self.session.step(input, &mut scope, self.distributor.inner.keys.as_ref())
+        };
+        let Output { responses, touched, notices } = output;
+        if !touched.is_empty() {
+            self.shared.deliver(&touched);
+        }
+        for notice in notices {
+            self.tell(notice);
+        }
+        for response in responses {
+            let (bytes, resources) = (response.encoded_len(), response.resources.len() as u64);
+            metrics::sent(&response, bytes);
+            lock(&self.distributor.inner.registry).edit(&self.scope, &self.id, |state| {
+                state.bytes_sent += bytes as u64;
+                state.resources_sent += resources;
+            });
+            let gone = |_| Status::cancelled("the proxy closed the stream");
+            self.responses.send(Ok(response)).await.map_err(gone)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, notice: Notice) {
+        let (proxy, scope) = (self.id.clone(), self.scope.clone());
+        let edit = |edit: &mut dyn FnMut(&mut crate::ProxyState)| {
+            lock(&self.distributor.inner.registry).edit(&self.scope, &self.id, edit);
+        };
+        match notice {
+            Notice::PushAcked { kind, observed } => metrics::acked(kind, observed),
+            Notice::Healed(keys) => self.distributor.tell(Feedback::Healed { scope, keys }),
+            Notice::Acked(revision) => {
+                edit(&mut |state| state.acked = revision);
+                self.distributor.tell(Feedback::Acked { proxy, scope, revision });
+            }
+            Notice::Nacked { kind, revision, keys, message } => {
+                metrics::nacked(kind);
+                let nack = LastNack {
+                    revision,
+                    keys: keys.clone(),
+                    message: message.clone(),
+                    unix_seconds: unix_seconds(),
+                };
+                edit(&mut |state| state.last_nack = Some(nack.clone()));
+                self.distributor.tell(Feedback::Nacked { proxy, scope, revision, keys, message });
+            }
+        }
+    }
+}
+
+/// Resolves when the server stops. The guard of the watched value must not live across an await.
+async fn stop(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+fn envoy_version(node: &Node) -> String {
+    match &node.user_agent_version_type {
+        Some(UserAgentVersionType::UserAgentVersion(version)) => version.clone(),
+        Some(UserAgentVersionType::UserAgentBuildVersion(build)) => build
+            .version
+            .as_ref()
+            .map(|one| format!("{}.{}.{}", one.major_number, one.minor_number, one.patch))
+            .unwrap_or_default(),
+        None => String::new(),
+    }
+}

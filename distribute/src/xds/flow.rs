@@ -1,0 +1,235 @@
+//! The order in which changes go out: make before break.
+//!
+//! Clusters, their endpoints and secrets go first. Listeners, then routes wait until every cluster
+//! that is new to the proxy is ACKed together with the endpoints that it needs. Removals of
+//! clusters come when no listener or route is owed any more. A type that is not concerned never waits.
+
+use proto::ArcStr;
+
+use super::{
+    push::{Item, Push},
+    response::{Resource, Response},
+    secret::joined,
+    session::{Mark, Output, Session},
+    subscriptions::{Sent, Subscriptions},
+    wire::endpoints_of,
+};
+use crate::{
+    auth::PrivateKeys,
+    resource::ResourceType,
+    scope::{Effect, Offer, Scope},
+};
+
+/// What to do about one name that may have changed.
+enum Step {
+    /// The proxy has what it should have.
+    Nothing,
+    /// Not yet.
+    Wait,
+    Remove,
+    Put(Resource, u64),
+}
+
+impl Session {
+    /// Sends all that may go now.
+    pub(crate) fn flow(&mut self, scope: &mut Scope, keys: &dyn PrivateKeys, out: &mut Output) {
+        if !scope.is_complete() {
+            return;
+        }
+        loop {
+            for kind in ResourceType::ALL {
+                self.push(kind, scope, keys, out);
+            }
+            // Once more for the removals that waited for the types after them.
+            for kind in
+                [ResourceType::Secret, ResourceType::Route, ResourceType::Cluster, ResourceType::Endpoints]
+            {
+                self.push(kind, scope, keys, out);
+            }
+            if !self.start_trial(scope, out) {
+                return;
+            }
+        }
+    }
+
+    fn push(&mut self, kind: ResourceType, scope: &mut Scope, keys: &dyn PrivateKeys, out: &mut Output) {
+        if !self.get(kind).open || self.get(kind).inflight.is_some() || !self.may_put(kind, scope) {
+            return;
+        }
+        let may_remove = self.may_remove(kind, scope);
+        let nonce = self.next_nonce();
+        let mut push = Push { nonce, revision: scope.revision, items: Vec::new(), mark: None };
+        let mut response = Response {
+            kind,
+            nonce,
+            revision: scope.revision,
+            resources: Vec::new(),
+            removed: Vec::new(),
+            observed: 0,
+        };
+        for (name, mark) in std::mem::take(&mut self.of(kind).dirty) {
+            match self.of(kind).step(kind, &name, mark, may_remove, scope, keys) {
+                Step::Nothing => continue,
+                Step::Wait => {
+                    self.of(kind).dirty.insert(name, mark);
+                    continue;
+                }
+                Step::Remove => {
+                    self.of(kind).sent.remove(&name);
+                    self.awaited.remove(&name);
+                    response.removed.push(name);
+                }
+                Step::Put(resource, seq) => {
+                    push.items.push(self.item(kind, &resource, seq, nonce, mark, scope));
+                    response.resources.push(resource);
+                }
+            }
+            push.mark = Some(push.mark.map_or(mark, |first| first.merged(mark)));
+        }
+        let greet = std::mem::take(&mut self.of(kind).greet);
+        if greet || push.mark.is_some() {
+            response.observed = push.mark.map_or(0, |mark| mark.observed);
+            self.of(kind).inflight = Some(push);
+            out.responses.push(response);
+        }
+    }
+
+    fn item(
+        &mut self,
+        kind: ResourceType,
+        resource: &Resource,
+        seq: u64,
+        nonce: u64,
+        mark: Mark,
+        scope: &Scope,
+    ) -> Item {
+        let sent = Sent { version: Some(resource.version), nonce };
+        let previous = self.of(kind).sent.insert(resource.name.clone(), sent);
+        let mut endpoints = None;
+        if kind == ResourceType::Cluster {
+            endpoints = endpoints_of(&resource.body);
+        }
+        let mut watched = false;
+        if let Some(name) = &endpoints {
+            watched = self.get(ResourceType::Endpoints).names(name);
+            if previous.is_none() && is_ready(scope, ResourceType::Endpoints, name) {
+                self.awaited.insert(name.clone(), mark.revision);
+            }
+        }
+        let (name, version) = (resource.name.clone(), resource.version);
+        Item { name, version, seq, previous, endpoints, watched }
+    }
+
+    /// Listeners and routes wait for clusters that the proxy does not have; routes also for listeners.
+    fn may_put(&mut self, kind: ResourceType, scope: &Scope) -> bool {
+        match kind {
+            ResourceType::Cluster | ResourceType::Endpoints | ResourceType::Secret => true,
+            ResourceType::Listener => self.has_clusters(scope),
+            ResourceType::Route => self.get(ResourceType::Listener).is_idle() && self.has_clusters(scope),
+        }
+    }
+
+    fn has_clusters(&mut self, scope: &Scope) -> bool {
+        self.awaited.retain(|name, _| is_ready(scope, ResourceType::Endpoints, name));
+        let clusters = self.get(ResourceType::Cluster);
+        let is_new =
+            |name: &ArcStr| !clusters.sent.contains_key(name) && is_ready(scope, ResourceType::Cluster, name);
+        let ready = self.awaited.is_empty()
+            && clusters.inflight.as_ref().is_none_or(|push| !push.adds())
+            && !clusters.dirty.keys().any(is_new)
+            && self.get(ResourceType::Secret).is_idle();
+        let open = ready || self.stalled;
+        self.stalled &= !ready;
+        open
+    }
+
+    fn may_remove(&self, kind: ResourceType, scope: &Scope) -> bool {
+        let idle = |kind| self.get(kind).is_idle();
+        match kind {
+            ResourceType::Listener => true,
+            ResourceType::Secret | ResourceType::Route => idle(ResourceType::Listener),
+            ResourceType::Cluster => {
+                idle(ResourceType::Listener) && idle(ResourceType::Route) && !scope.serves_old_routes()
+            }
+            ResourceType::Endpoints => idle(ResourceType::Cluster),
+        }
+    }
+
+    /// When all else is sent, serves the next suspects; true if there are any.
+    fn start_trial(&mut self, scope: &mut Scope, out: &mut Output) -> bool {
+        for kind in ResourceType::ALL {
+            let gated = matches!(kind, ResourceType::Listener | ResourceType::Route);
+            let state = self.get(kind);
+            if !state.open || state.inflight.is_some() || (gated && !state.dirty.is_empty()) {
+                continue;
+            }
+            for lane in scope.lanes(kind) {
+                if kind == ResourceType::Route && !self.get(kind).wants(&lane.table) {
+                    continue;
+                }
+                let touched = scope.next_trial(&lane);
+                if !touched.is_empty() {
+                    self.settle(Effect { touched, healed: Vec::new() }, scope.revision, out);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+impl Subscriptions {
+    fn step(
+        &mut self,
+        kind: ResourceType,
+        name: &ArcStr,
+        mark: Mark,
+        may_remove: bool,
+        scope: &mut Scope,
+        keys: &dyn PrivateKeys,
+    ) -> Step {
+        if !self.wants(name) {
+            self.sent.remove(name);
+            return Step::Nothing;
+        }
+        match scope.offer(kind, name) {
+            Offer::Withheld => Step::Nothing,
+            Offer::Absent => self.absent(kind, name, may_remove),
+            Offer::Ready { version, seq } => {
+                self.told_absent.remove(name);
+                let has = self.sent.get(name).is_some_and(|sent| sent.version == Some(version));
+                if (has && !mark.forced) || self.refused.get(name) == Some(&version) {
+                    return Step::Nothing;
+                }
+                let Some((body, key)) = scope.body(kind, name) else { return Step::Nothing };
+                let body = match key {
+                    None => Some(body),
+                    Some(key) => keys.private_key(&key).and_then(|pem| joined(&body, &pem)),
+                };
+                // Without its private key the proxy keeps the certificate that it has.
+                let Some(body) = body else { return Step::Nothing };
+                Step::Put(Resource { name: name.clone(), version, body }, seq)
+            }
+        }
+    }
+
+    /// A proxy is told of a removal if it has the resource. It is told that something it asked for
+    /// does not exist only for endpoints: with that answer Envoy finishes warming the cluster at once
+    /// instead of after a timeout, while for the other types it would but log an error.
+    fn absent(&mut self, kind: ResourceType, name: &ArcStr, may_remove: bool) -> Step {
+        let asked = kind == ResourceType::Endpoints && self.names(name) && !self.told_absent.contains(name);
+        if self.sent.contains_key(name) {
+            if !may_remove {
+                return Step::Wait;
+            }
+        } else if !asked {
+            return Step::Nothing;
+        }
+        self.told_absent.insert(name.clone());
+        Step::Remove
+    }
+}
+
+fn is_ready(scope: &Scope, kind: ResourceType, name: &ArcStr) -> bool {
+    matches!(scope.offer(kind, name), Offer::Ready { .. })
+}

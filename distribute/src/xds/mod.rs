@@ -1,0 +1,13 @@
+//! The delta xDS protocol as a pure state machine: no tokio, no tonic, no clock.
+
+mod flow;
+mod nack;
+mod push;
+mod response;
+mod secret;
+mod session;
+mod subscriptions;
+mod wire;
+
+pub(crate) use response::Response;
+pub(crate) use session::{Input, Mark, Notice, Output, Session, Touched};

@@ -1,0 +1,38 @@
+//! A push without an answer.
+
+use proto::{ArcStr, ContentHash, Revision};
+
+use super::{session::Mark, subscriptions::Sent};
+
+/// What went out under one nonce.
+#[derive(Debug)]
+pub(crate) struct Push {
+    pub(crate) nonce: u64,
+    /// The scope's revision then.
+    pub(crate) revision: Revision,
+    pub(crate) items: Vec<Item>,
+    /// First of the changes that the push contains.
+    pub(crate) mark: Option<Mark>,
+}
+
+/// A resource of a push.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) name: ArcStr,
+    pub(crate) version: ContentHash,
+    /// Position of the scope that the content is from.
+    pub(crate) seq: u64,
+    /// What the proxy had before.
+    pub(crate) previous: Option<Sent>,
+    /// For an EDS cluster, the endpoint set that it needs.
+    pub(crate) endpoints: Option<ArcStr>,
+    /// The proxy already watches that endpoint set, so it will not ask for it again.
+    pub(crate) watched: bool,
+}
+
+impl Push {
+    /// True if it has resources that the proxy did not have before.
+    pub(crate) fn adds(&self) -> bool {
+        self.items.iter().any(|item| item.previous.is_none())
+    }
+}

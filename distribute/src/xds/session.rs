@@ -1,0 +1,229 @@
+//! One proxy's stream: requests and changes in, responses out.
+
+use std::collections::BTreeMap;
+
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use proto::{ArcStr, Revision, XdsKey};
+
+use super::{push::Push, response::Response, subscriptions::Subscriptions};
+use crate::{
+    auth::PrivateKeys,
+    resource::{ResourceId, ResourceType},
+    scope::{Effect, Offer, Scope},
+};
+
+/// When a change that a proxy lacks was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    pub(crate) revision: Revision,
+    /// Nanoseconds since the Unix epoch; 0 if unknown.
+    pub(crate) observed: i64,
+    /// Send even if the proxy should have it.
+    pub(crate) forced: bool,
+}
+
+impl Mark {
+    pub(crate) fn at(revision: Revision) -> Self {
+        Mark { revision, observed: 0, forced: false }
+    }
+
+    /// The earlier of two changes, both of which are owed.
+    pub(crate) fn merged(self, other: Mark) -> Self {
+        let observed = match (self.observed, other.observed) {
+            (0, one) | (one, 0) => one,
+            (one, two) => one.min(two),
+        };
+        let revision = self.revision.min(other.revision);
+        Mark { revision, observed, forced: self.forced || other.forced }
+    }
+}
+
+/// A resource of the scope that changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Touched {
+    pub(crate) id: ResourceId,
+    pub(crate) mark: Mark,
+}
+
+/// What a session reacts to.
+pub(crate) enum Input<'a> {
+    /// A message of the proxy.
+    Request(&'a DeltaDiscoveryRequest),
+    /// Resources of the scope changed.
+    Changed(Vec<Touched>),
+    /// Listeners or routes have waited too long for clusters: go on without.
+    Stalled,
+}
+
+/// What the rest of the process should know.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// The proxy has everything up to here.
+    Acked(Revision),
+    /// The proxy refused a push; no keys if it is not yet known which piece is to blame.
+    Nacked { kind: ResourceType, revision: Revision, keys: Vec<XdsKey>, message: String },
+    /// These pieces are no longer in quarantine.
+    Healed(Vec<XdsKey>),
+    /// A push was ACKed; when its oldest change was observed.
+    PushAcked { kind: ResourceType, observed: i64 },
+}
+
+/// What a step gives.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) responses: Vec<Response>,
+    /// Resources whose served version this step changed, for the other sessions of the scope.
+    pub(crate) touched: Vec<Touched>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+/// Protocol state of one stream.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    types: [Subscriptions; 5],
+    nonce: u64,
+    /// Everything up to here was ACKed.
+    pub(crate) acked: Revision,
+    /// Endpoint sets that new clusters of the proxy need and that it has not ACKed.
+    pub(crate) awaited: BTreeMap<ArcStr, Revision>,
+    pub(crate) stalled: bool,
+}
+
+impl Session {
+    /// Takes one input and says what to send.
+    pub(crate) fn step(&mut self, input: Input<'_>, scope: &mut Scope, keys: &dyn PrivateKeys) -> Output {
+        let mut out = Output::default();
+        match input {
+            Input::Request(request) => self.request(request, scope, &mut out),
+            Input::Changed(changes) => {
+                for change in changes {
+                    self.of(change.id.kind).changed(&change.id, change.mark);
+                }
+            }
+            Input::Stalled => {
+                self.stalled = true;
+                self.awaited.clear();
+            }
+        }
+        self.flow(scope, keys, &mut out);
+        self.report_acked(scope, &mut out);
+        out
+    }
+
+    /// True if listeners or routes wait for an answer about clusters.
+    pub(crate) fn waits(&self) -> bool {
+        let owed = |kind| self.get(kind).inflight.is_none() && !self.get(kind).dirty.is_empty();
+        owed(ResourceType::Listener) || owed(ResourceType::Route)
+    }
+
+    /// Names subscribed to in all types.
+    pub(crate) fn subscribed(&self) -> usize {
+        self.types.iter().map(Subscriptions::len).sum()
+    }
+
+    pub(crate) fn of(&mut self, kind: ResourceType) -> &mut Subscriptions {
+        &mut self.types[kind as usize]
+    }
+
+    pub(crate) fn get(&self, kind: ResourceType) -> &Subscriptions {
+        &self.types[kind as usize]
+    }
+
+    pub(crate) fn next_nonce(&mut self) -> u64 {
+        self.nonce += 1;
+        self.nonce
+    }
+
+    fn request(&mut self, request: &DeltaDiscoveryRequest, scope: &mut Scope, out: &mut Output) {
+        let Some(kind) = ResourceType::from_url(&request.type_url) else { return };
+        let mut effect = Effect::default();
+        self.of(kind).request(kind, request, scope, &mut effect);
+        let nonce = request.response_nonce.as_str();
+        let answered = |push: &mut Push| push.nonce.to_string() == nonce;
+        if let Some(push) = self.of(kind).inflight.take_if(answered) {
+            match &request.error_detail {
+                None => self.ack(kind, push, scope, &mut effect, out),
+                Some(status) => self.nack(kind, push, &status.message, scope, &mut effect, out),
+            }
+        }
+        self.settle(effect, scope.revision, out);
+    }
+
+    fn ack(
+        &mut self,
+        kind: ResourceType,
+        push: Push,
+        scope: &mut Scope,
+        effect: &mut Effect,
+        out: &mut Output,
+    ) {
+        for item in &push.items {
+            scope.prove(kind, &item.name, item.seq, effect);
+            if kind == ResourceType::Endpoints {
+                self.awaited.remove(&item.name);
+            }
+            if let Some(name) = item.endpoints.as_ref().filter(|_| item.watched) {
+                self.resend_endpoints(name, push.nonce, scope.revision);
+            }
+        }
+        let observed = push.mark.map_or(0, |mark| mark.observed);
+        out.notices.push(Notice::PushAcked { kind, observed });
+    }
+
+    /// A changed cluster warms until its endpoints come, but Envoy does not ask again for a set that
+    /// it already watches.
+    fn resend_endpoints(&mut self, name: &ArcStr, since: u64, revision: Revision) {
+        let endpoints = self.of(ResourceType::Endpoints);
+        if endpoints.names(name) && endpoints.sent.get(name).is_none_or(|sent| sent.nonce < since) {
+            endpoints.touch(name, Mark { forced: true, ..Mark::at(revision) });
+        }
+    }
+
+    /// Spreads an effect on the scope to this session and to the output.
+    pub(crate) fn settle(&mut self, effect: Effect, revision: Revision, out: &mut Output) {
+        for id in effect.touched {
+            let mark = Mark::at(revision);
+            self.of(id.kind).changed(&id, mark);
+            out.touched.push(Touched { id, mark });
+        }
+        if !effect.healed.is_empty() {
+            out.notices.push(Notice::Healed(effect.healed));
+        }
+    }
+
+    fn report_acked(&mut self, scope: &Scope, out: &mut Output) {
+        let Some(acked) = self.acked_now(scope) else { return };
+        if acked > self.acked {
+            self.acked = acked;
+            out.notices.push(Notice::Acked(acked));
+        }
+    }
+
+    /// The highest revision below the first change that is still owed; none while the proxy has not
+    /// asked for all that a Gateway consists of.
+    fn acked_now(&self, scope: &Scope) -> Option<Revision> {
+        let complete = scope.is_complete()
+            && self.get(ResourceType::Cluster).open
+            && self.get(ResourceType::Listener).open
+            && (!scope.has_tables() || self.get(ResourceType::Route).len() > 0);
+        if !complete {
+            return None;
+        }
+        let dirty = ResourceType::ALL.into_iter().flat_map(|kind| {
+            let counts = move |name: &ArcStr| !self.is_postponed(kind, name, scope);
+            let dirty = self.get(kind).dirty.iter().filter(move |(name, _)| counts(name));
+            dirty.map(|(_, mark)| mark.revision)
+        });
+        let pushes = self.types.iter().filter_map(|one| one.inflight.as_ref());
+        let inflight = pushes.map(|push| push.mark.map_or(push.revision, |mark| mark.revision));
+        let owed = dirty.chain(inflight).chain(self.awaited.values().copied()).min();
+        Some(owed.map_or(scope.revision, |first| Revision(first.0.saturating_sub(1))))
+    }
+
+    /// A removal that waits for a quarantine to end.
+    fn is_postponed(&self, kind: ResourceType, name: &ArcStr, scope: &Scope) -> bool {
+        scope.serves_old_routes()
+            && matches!(kind, ResourceType::Cluster | ResourceType::Endpoints)
+            && scope.offer(kind, name) == Offer::Absent
+    }
+}

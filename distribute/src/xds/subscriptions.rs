@@ -1,0 +1,165 @@
+//! What one proxy asked for of one type, and what it has.
+
+use std::collections::BTreeMap;
+
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use proto::{ArcStr, ContentHash, Revision};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{push::Push, session::Mark};
+use crate::{
+    resource::{ResourceId, ResourceType},
+    scope::{Effect, Offer, Scope},
+};
+
+const WILDCARD: &str = "*";
+
+/// What a proxy has of a resource, or will have when it ACKs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    /// None if it has some version that is not known.
+    pub(crate) version: Option<ContentHash>,
+    /// The push that carried it.
+    pub(crate) nonce: u64,
+}
+
+/// State of one type in a session.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    /// True after the first request of the type.
+    pub(crate) open: bool,
+    /// True while a first empty answer is owed: Envoy waits for one before it goes on.
+    pub(crate) greet: bool,
+    wildcard: bool,
+    names: FxHashSet<ArcStr>,
+    /// What the proxy has.
+    pub(crate) sent: FxHashMap<ArcStr, Sent>,
+    /// Names to compare with the scope when the next push goes out.
+    pub(crate) dirty: BTreeMap<ArcStr, Mark>,
+    /// The one push that has no answer yet.
+    pub(crate) inflight: Option<Push>,
+    /// Names that the proxy was told do not exist.
+    pub(crate) told_absent: FxHashSet<ArcStr>,
+    /// Versions that this proxy refused though others took them.
+    pub(crate) refused: FxHashMap<ArcStr, ContentHash>,
+}
+
+impl Subscriptions {
+    /// True if nothing is owed and no answer is awaited.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.inflight.is_none() && self.dirty.is_empty()
+    }
+
+    /// True if the proxy wants to know about the name.
+    pub(crate) fn wants(&self, name: &ArcStr) -> bool {
+        self.wildcard || self.names.contains(name)
+    }
+
+    /// True if the proxy asked for this very name.
+    pub(crate) fn names(&self, name: &ArcStr) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Number of names subscribed to.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Notes that a name must be compared with the scope.
+    pub(crate) fn touch(&mut self, name: &ArcStr, mark: Mark) {
+        self.dirty.entry(name.clone()).and_modify(|old| *old = old.merged(mark)).or_insert(mark);
+    }
+
+    /// Takes in the subscriptions of a request. Not those of the answer that it may also be.
+    pub(crate) fn request(
+        &mut self,
+        kind: ResourceType,
+        request: &DeltaDiscoveryRequest,
+        scope: &mut Scope,
+        effect: &mut Effect,
+    ) {
+        let first = !std::mem::replace(&mut self.open, true);
+        if first {
+            self.resume(kind, request, scope, effect);
+            if request.resource_names_subscribe.is_empty() && kind.is_wildcard() {
+                self.subscribe_all(kind, scope);
+            }
+        }
+        for name in &request.resource_names_subscribe {
+            self.subscribe(kind, name, first, scope);
+        }
+        for name in &request.resource_names_unsubscribe {
+            self.unsubscribe(name, scope.revision);
+        }
+        self.greet |= first && self.wildcard && request.initial_resource_versions.is_empty();
+        if first && !self.wildcard {
+            self.sent.retain(|name, _| self.names.contains(name));
+        }
+    }
+
+    /// A reconnected proxy says what it has. What it holds in the version served now, it accepted.
+    fn resume(
+        &mut self,
+        kind: ResourceType,
+        request: &DeltaDiscoveryRequest,
+        scope: &mut Scope,
+        effect: &mut Effect,
+    ) {
+        for (name, version) in &request.initial_resource_versions {
+            let name = ArcStr::from(name.as_str());
+            let version = u128::from_str_radix(version, 16).ok().map(ContentHash);
+            if let Offer::Ready { version: now, seq } = scope.offer(kind, &name)
+                && version == Some(now)
+            {
+                scope.prove(kind, &name, seq, effect);
+            }
+            self.touch(&name, Mark::at(scope.revision));
+            self.sent.insert(name, Sent { version, nonce: 0 });
+        }
+    }
+
+    fn subscribe(&mut self, kind: ResourceType, name: &str, first: bool, scope: &Scope) {
+        if name == WILDCARD {
+            return self.subscribe_all(kind, scope);
+        }
+        let name = ArcStr::from(name);
+        // The proxy may have forgotten what it was sent: whoever asks again gets it again.
+        let forced = !first && self.sent.contains_key(&name);
+        self.told_absent.remove(&name);
+        self.refused.remove(&name);
+        self.touch(&name, Mark { forced, ..Mark::at(scope.revision) });
+        self.names.insert(name);
+    }
+
+    fn subscribe_all(&mut self, kind: ResourceType, scope: &Scope) {
+        self.wildcard = true;
+        for name in scope.names(kind) {
+            self.touch(name, Mark::at(scope.revision));
+        }
+    }
+
+    fn unsubscribe(&mut self, name: &str, revision: Revision) {
+        if name == WILDCARD {
+            self.wildcard = false;
+            self.sent.retain(|name, _| self.names.contains(name));
+            return;
+        }
+        let name = ArcStr::from(name);
+        self.names.remove(&name);
+        self.told_absent.remove(&name);
+        if self.wildcard {
+            // It still matches the wildcard, so the proxy needs it (or its absence) again.
+            self.touch(&name, Mark { forced: true, ..Mark::at(revision) });
+        } else {
+            self.sent.remove(&name);
+            self.dirty.remove(&name);
+        }
+    }
+
+    /// Names changed in the scope: notes the one if this proxy is concerned.
+    pub(crate) fn changed(&mut self, id: &ResourceId, mark: Mark) {
+        if self.open && (self.wants(&id.name) || self.sent.contains_key(&id.name)) {
+            self.touch(&id.name, mark);
+        }
+    }
+}
