@@ -9,5 +9,8 @@ mod session;
 mod subscriptions;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use response::Response;
 pub(crate) use session::{Input, Mark, Notice, Output, Session, Touched};

@@ -39,7 +39,7 @@ impl Session {
             scope.prove(kind, &item.name, item.seq, effect);
         }
         for (item, _) in push.items.iter().zip(&named).filter(|(_, named)| !is_named || **named) {
-            let mark = push.mark.unwrap_or(Mark::at(push.revision));
+            let mark = push.mark.unwrap_or_else(|| Mark::at(push.revision));
             self.take_back(kind, item, push.nonce, exact, mark);
             let suspects = scope.unproven(kind, &item.name, item.seq);
             if suspects.is_empty() {
