@@ -13,6 +13,7 @@ use proto::{Change, ClusterId, Epoch, Event, Kind, ResourceKey, Revision};
 use store::{EventLog, MemoryLog, SledLog};
 
 const OBJECTS: u64 = 10_000;
+const BATCH: usize = 250;
 const BYTES: usize = 600;
 const FOR: Duration = Duration::from_secs(2);
 const CALLERS: u64 = 16;
@@ -54,8 +55,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn measure(name: &str, log: Arc<dyn EventLog>) -> Result<(), Box<dyn Error>> {
     let filling = Instant::now();
-    log.append(&(0..OBJECTS).map(event).collect::<Vec<_>>()).await?;
-    println!("{name:7} {OBJECTS} events in one batch: {:?}, resident {}", filling.elapsed(), resident());
+    for first in (0..OBJECTS).step_by(BATCH) {
+        log.append(&(first..first + BATCH as u64).map(event).collect::<Vec<_>>()).await?;
+    }
+    println!(
+        "{name:7} {OBJECTS} events in batches of {BATCH}: {:?}, resident {}",
+        filling.elapsed(),
+        resident()
+    );
     let mut times = Vec::new();
     let started = Instant::now();
     while started.elapsed() < FOR {

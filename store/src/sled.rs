@@ -28,6 +28,9 @@ use self::{
 use crate::{Compaction, Error, EventLog, LogId, log::Entry, record::Prepared};
 
 /// A log in a directory. Needs a tokio runtime. Dropping it waits for the append under way.
+///
+/// sled holds in memory all that a batch touches, and gives little of it back: ten thousand events in one
+/// append leave 145 MB, in appends of 250 events 18 MB.
 #[derive(Debug)]
 pub struct SledLog {
     database: Arc<Database>,

@@ -1,4 +1,5 @@
 //! The store against its contract, a model, crashes and broken disks.
+#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 #[path = "store/contract.rs"]
 mod contract;

@@ -20,7 +20,7 @@ const ROUNDS: usize = 20;
 /// itself. Some are longer than one piece.
 fn event(first: u64, at: u64, of: u64) -> Event {
     let mut event = upsert(&format!("route-{}", (first + at) % 50), 1, &format!("{first} {at} {of}"));
-    if (first + at) % 7 == 0 {
+    if (first + at).is_multiple_of(7) {
         event.change = proto::Change::Upsert(vec![b'x'; 9000].into());
     }
     event

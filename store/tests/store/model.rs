@@ -67,7 +67,7 @@ impl Model {
             self.check_reader(log, at).await;
         }
         let retained = read_all(log, Revision::NONE).await;
-        let oldest = retained.first().map_or(head.next(), |(revision, _)| *revision);
+        let oldest = retained.first().map_or_else(|| head.next(), |(revision, _)| *revision);
         assert_eq!(log.oldest().await.unwrap(), oldest);
         for (revision, event) in &retained {
             assert_eq!(*event, self.all[revision.0 as usize - 1].1);
