@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Further edges, for tests only.
-const DEV_EDGES: &[(&str, &str)] = &[("fleetgate", "loadtest")];
+const DEV_EDGES: &[(&str, &str)] = &[("fleetgate", "loadtest"), ("translate", "ingest")];
 
 /// What `translate` may not depend on, by the start of the name: I/O, clocks, randomness, logs, async.
 const IMPURE: &[&str] = &[

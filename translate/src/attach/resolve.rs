@@ -92,12 +92,8 @@ impl<'a, 'b> RuleCx<'a, 'b> {
             self.unresolved(literal!("BackendNotFound"), format!("{field}.port"), problem, "set the port");
             return None;
         };
-        let backend = BackendKey {
-            cluster: target.cluster,
-            namespace: target.namespace,
-            name: target.name,
-            port,
-        };
+        let backend =
+            BackendKey { cluster: target.cluster, namespace: target.namespace, name: target.name, port };
         self.backends.insert(backend.clone());
         self.usable(backend, field)
     }

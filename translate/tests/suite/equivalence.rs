@@ -1,0 +1,253 @@
+//! `fold(apply) == translate`: random scripts of events, incremental against from scratch.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_assert_eq, prop_oneof, proptest};
+use proto::{Change, ClusterId, Epoch, Event, Kind, ObjectStatus, ResourceKey, Revision};
+use serde_json::{Value, json};
+use translate::{Engine, Env, Snapshot};
+
+/// One change in the small world below.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Object, variant.
+    Put(usize, usize),
+    /// Object.
+    Delete(usize),
+    /// A relist of a kind in which only every other object is still there.
+    Relist(usize),
+}
+
+fn world() -> Vec<ResourceKey> {
+    let key =
+        |kind: Kind, namespace: &'static str, name: &'static str| ResourceKey::local(kind, namespace, name);
+    vec![
+        key(Kind::GATEWAY_CLASS, "", "fleetgate"),
+        key(Kind::GATEWAY, "infra", "one"),
+        key(Kind::GATEWAY, "infra", "two"),
+        key(Kind::HTTP_ROUTE, "apps", "a"),
+        key(Kind::HTTP_ROUTE, "apps", "b"),
+        key(Kind::HTTP_ROUTE, "infra", "c"),
+        key(Kind::SERVICE, "apps", "x"),
+        key(Kind::SERVICE, "infra", "y"),
+        key(Kind::ENDPOINT_SLICE, "apps", "x-1"),
+        key(Kind::ENDPOINT_SLICE, "apps", "x-2"),
+        key(Kind::REFERENCE_GRANT, "infra", "grant"),
+        key(Kind::NAMESPACE, "", "apps"),
+        key(Kind::BACKEND_TLS_POLICY, "apps", "tls"),
+        key(Kind::BACKEND_TLS_POLICY, "apps", "older"),
+        key(Kind::CONFIG_MAP, "apps", "ca"),
+        key(Kind::SECRET, "infra", "cert"),
+    ]
+}
+
+fn pick<'a>(list: &[&'a str], variant: usize) -> &'a str {
+    list[variant % list.len()]
+}
+
+fn object(key: &ResourceKey, v: usize) -> Value {
+    match key.kind.kind() {
+        "GatewayClass" => json!({"spec": {"controllerName":
+            pick(&["fleetgate.dev/gateway", "fleetgate.dev/gateway", "other.example/controller"], v)}}),
+        "Gateway" => gateway(v),
+        "HTTPRoute" => route(v),
+        "Service" => json!({"spec": {"ports": [
+            {"name": "http", "port": pick_port(v), "appProtocol": pick(&["http", "kubernetes.io/h2c", "kubernetes.io/odd"], v / 3)}]}}),
+        "EndpointSlice" => json!({
+            "metadata": {"labels": {"kubernetes.io/service-name": pick(&["x", "x", "z"], v)}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [format!("10.0.0.{}", v % 5)], "conditions": {"ready": !v.is_multiple_of(4)}}],
+            "ports": [{"name": "http", "port": 8080 + v % 2}]}),
+        "ReferenceGrant" => json!({"spec": {
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": pick(&["apps", "other"], v)}],
+            "to": [{"group": "", "kind": pick(&["Service", "Secret"], v / 2)}]}}),
+        "Namespace" => json!({"metadata": {"labels": {"team": pick(&["a", "b"], v)}}}),
+        "BackendTLSPolicy" => json!({
+            "metadata": {"creationTimestamp": pick(&["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], v)},
+            "spec": {"targetRefs": [{"kind": "Service", "name": "x"}],
+                "validation": {"hostname": pick(&["x.example", "y.example"], v / 2),
+                    "caCertificateRefs": [{"kind": pick(&["ConfigMap", "ConfigMap", "Odd"], v / 4), "name": "ca"}]}}}),
+        "ConfigMap" => {
+            json!({"data": {"ca.crt": pick(&["-----BEGIN CERTIFICATE-----\nA", "-----BEGIN CERTIFICATE-----\nB", "none"], v)}})
+        }
+        "Secret" => json!({"data": {"tls.crt": pick(&["QQ==", "Qg=="], v)},
+            "privateKey": {"state": pick(&["Valid", "Valid", "Mismatch"], v / 2)}}),
+        other => panic!("no object of kind {other}"),
+    }
+}
+
+fn pick_port(v: usize) -> u16 {
+    [80, 80, 81][v % 3]
+}
+
+fn gateway(v: usize) -> Value {
+    let hostnames = ["", "*.example.com", "a.example.com"];
+    let from = [
+        json!({"from": "All"}),
+        json!({"from": "Same"}),
+        json!({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}),
+    ];
+    let mut listeners = vec![json!({"name": "first", "port": 80, "protocol": "HTTP",
+        "allowedRoutes": {"namespaces": from[v % 3]}})];
+    if v.is_multiple_of(2) {
+        listeners
+            .push(json!({"name": "second", "port": 80, "protocol": "HTTP", "hostname": hostnames[v / 2 % 3],
+            "allowedRoutes": {"namespaces": {"from": "All"}}}));
+    }
+    if v.is_multiple_of(3) {
+        for (name, hostname) in [("tls-any", ""), ("tls-a", hostnames[v / 3 % 3])] {
+            listeners.push(json!({"name": name, "port": 443, "protocol": "HTTPS", "hostname": hostname,
+                "tls": {"certificateRefs": [{"name": "cert"}]}, "allowedRoutes": {"namespaces": {"from": "All"}}}));
+        }
+    }
+    if v.is_multiple_of(7) {
+        listeners.push(json!({"name": "odd", "port": 9, "protocol": "TCP"}));
+    }
+    json!({"spec": {"gatewayClassName": "fleetgate", "listeners": listeners}})
+}
+
+fn route(v: usize) -> Value {
+    let hostnames = [
+        json!([]),
+        json!(["a.example.com"]),
+        json!(["*.example.com"]),
+        json!(["b.example.com", "*.com"]),
+        json!(["bad host"]),
+    ];
+    let paths = [
+        json!({"type": "PathPrefix", "value": "/"}),
+        json!({"type": "Exact", "value": "/a"}),
+        json!({"type": "RegularExpression", "value": pick(&["/r.*", "/(bad"], v / 5)}),
+    ];
+    let filters = [
+        json!([]),
+        json!([{"type": "RequestRedirect", "requestRedirect": {"hostname": "z.example"}}]),
+        json!([{"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplaceFullPath", "replaceFullPath": "/q"}}}]),
+        json!([{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "y", "namespace": "infra", "port": 80}}}]),
+    ];
+    let filter = v / 3 % 4;
+    let backends = if filter == 1 {
+        json!([])
+    } else {
+        json!([{"name": "x", "port": 80, "weight": v % 3},
+            {"name": "y", "namespace": "infra", "port": pick_port(v / 2), "filters": filters[[0, 2][v % 2]]}])
+    };
+    let parents = [
+        json!([{"name": "one", "namespace": "infra"}]),
+        json!([{"name": "one", "namespace": "infra", "sectionName": "second"}, {"name": "two", "namespace": "infra"}]),
+        json!([{"name": "two", "namespace": "infra", "port": 443}]),
+    ];
+    json!({"spec": {"parentRefs": parents[v / 2 % 3], "hostnames": hostnames[v % 5],
+        "rules": [{"matches": [{"path": paths[v % 3]}], "filters": filters[filter], "backendRefs": backends},
+            {"matches": [{"path": {"type": "PathPrefix", "value": "/b"}, "method": "GET"}], "backendRefs": [{"name": "x", "port": 80}]}]}})
+}
+
+fn step(objects: usize) -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..objects, 0..64_usize).prop_map(|(object, variant)| Step::Put(object, variant)),
+        2 => (0..objects).prop_map(Step::Delete),
+        1 => (0..objects).prop_map(Step::Relist),
+        1 => Just(Step::Put(0, 0)),
+    ]
+}
+
+fn event(key: ResourceKey, variant: Option<usize>, epoch: Epoch) -> Event {
+    let mut event = Event::synced(ClusterId::LOCAL, key.kind.clone(), epoch, Epoch(0), 0);
+    event.change = match variant {
+        Some(variant) => Change::Upsert(object(&key, variant).to_string().into()),
+        None => Change::Delete,
+    };
+    event.resource_version = variant.unwrap_or_default().to_string().into();
+    event.generation = i64::try_from(variant.unwrap_or_default()).unwrap();
+    event.key = key;
+    event
+}
+
+/// The plain model: which variant of each object there is.
+#[derive(Default)]
+struct Model {
+    objects: BTreeMap<ResourceKey, usize>,
+    epoch: u64,
+}
+
+impl Model {
+    fn events(&mut self, step: &Step, world: &[ResourceKey]) -> Vec<Event> {
+        match step {
+            Step::Put(index, variant) => {
+                self.objects.insert(world[*index].clone(), *variant);
+                vec![event(world[*index].clone(), Some(*variant), Epoch(self.epoch))]
+            }
+            Step::Delete(index) => {
+                self.objects.remove(&world[*index]);
+                vec![event(world[*index].clone(), None, Epoch(self.epoch))]
+            }
+            Step::Relist(index) => {
+                let kind = world[*index].kind.clone();
+                self.epoch += 1;
+                let mut number = 0;
+                let mut events = Vec::new();
+                self.objects.retain(|key, variant| {
+                    if key.kind != kind {
+                        return true;
+                    }
+                    number += 1;
+                    if number % 2 == 1 {
+                        events.push(event(key.clone(), Some(*variant), Epoch(self.epoch)));
+                    }
+                    number % 2 == 1
+                });
+                let epoch = Epoch(self.epoch);
+                events.push(Event::synced(ClusterId::LOCAL, kind, epoch, epoch, 0));
+                events
+            }
+        }
+    }
+
+    fn from_scratch(&self) -> Snapshot {
+        let events = self.objects.iter().map(|(key, variant)| event(key.clone(), Some(*variant), Epoch(0)));
+        translate::translate(events, &Env::default())
+    }
+}
+
+fn fold(snapshot: &mut Snapshot, delta: proto::Delta) {
+    for put in delta.puts {
+        snapshot.puts.insert(put.key.clone(), put);
+    }
+    for key in delta.removes {
+        assert!(snapshot.puts.remove(&key).is_some(), "{key} is removed but was never there");
+    }
+    for report in delta.reports {
+        let status: Option<ObjectStatus> = report.status;
+        match status {
+            Some(status) => snapshot.reports.insert(report.key, status),
+            None => snapshot.reports.remove(&report.key),
+        };
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn incremental_equals_from_scratch(batches in prop::collection::vec(prop::collection::vec(step(16), 1..5), 1..25)) {
+        let world = world();
+        let mut model = Model::default();
+        let mut engine = Engine::new(Env::default());
+        let mut folded = Snapshot::default();
+        for (number, batch) in batches.iter().enumerate() {
+            let events: Vec<Event> = batch.iter().flat_map(|step| model.events(step, &world)).collect();
+            fold(&mut folded, engine.apply(Revision(number as u64 + 1), &events));
+            let scratch = model.from_scratch();
+            prop_assert_eq!(&folded.reports, &scratch.reports, "reports after batch {}: {:?}", number, batch);
+            let (folded_puts, scratch_puts): (Vec<_>, Vec<_>) =
+                (folded.puts.values().collect(), scratch.puts.values().collect());
+            prop_assert_eq!(folded_puts, scratch_puts, "pieces after batch {}: {:?}", number, batch);
+            prop_assert_eq!(engine.verify(), Vec::<String>::new(), "nodes that come out different");
+            prop_assert_eq!(engine.stats().panics, 0);
+        }
+    }
+}
+
+/// `PROPTEST_CASES` sets another number.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(200)
+}
