@@ -153,10 +153,8 @@ impl Watch {
             EventKind::Modify(ModifyKind::Data(_)) => {
                 self.writing.insert(path.clone());
             }
-            EventKind::Modify(ModifyKind::Metadata(_)) => {
-                if self.is_unusable(path) {
-                    work.files.insert(path.clone());
-                }
+            EventKind::Modify(ModifyKind::Metadata(_)) if self.is_unusable(path) => {
+                work.files.insert(path.clone());
             }
             EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
                 self.left(path, work);

@@ -206,11 +206,7 @@ fn name(metadata: &Map<String, Value>, kind: &Kind) -> Result<String, Refusal> {
             }
             Err(Refusal::new(FIELD, format!("\"{name}\" is not a valid name"), form))
         }
-        Some(other) => Err(Refusal::new(
-            FIELD,
-            format!("{other} is not a string"),
-            format!("quote it: name: \"{other}\""),
-        )),
+        Some(other) => Err(Refusal::new(FIELD, format!("{other} is not a string"), "put it in quotes")),
     }
 }
 
@@ -228,8 +224,7 @@ fn namespace(metadata: &mut Map<String, Value>, kind: &Kind) -> Result<String, R
             return Err(Refusal::new(FIELD, format!("\"{namespace}\" is not a valid namespace"), LABEL));
         }
         Some(other) => {
-            let remedy = format!("quote it: namespace: \"{other}\"");
-            return Err(Refusal::new(FIELD, format!("{other} is not a string"), remedy));
+            return Err(Refusal::new(FIELD, format!("{other} is not a string"), "put it in quotes"));
         }
     }
     metadata.insert("namespace".to_owned(), "default".into());

@@ -39,7 +39,7 @@ fn faults_are_sentences_with_a_place_and_a_remedy() {
         ),
         (
             "apiVersion: v1\nkind: Service\nmetadata:\n  name: 7\n",
-            "f.yaml:4: metadata.name: 7 is not a string; quote it: name: \"7\"",
+            "f.yaml:4: metadata.name: 7 is not a string; put it in quotes",
         ),
         (
             "apiVersion: v1\nkind: Service\nmetadata:\n  name: a.b\n",
