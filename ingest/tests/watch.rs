@@ -1,4 +1,5 @@
 //! The directory source as its user sees it: batches on a channel.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,6 +32,11 @@ fn key(name: &str) -> ResourceKey {
 
 fn watch(files: &[(&str, &str)]) -> Source {
     watch_with(tempfile::tempdir().unwrap(), files, |_| ())
+}
+
+/// For tests that replace files by removing them: no machine is slow enough to take it for a deletion.
+fn patient(options: &mut Options) {
+    options.limits.removal_grace = std::time::Duration::from_secs(60);
 }
 
 fn watch_with(dir: TempDir, files: &[(&str, &str)], change: impl FnOnce(&mut Options)) -> Source {
@@ -144,7 +150,11 @@ fn a_label_changes_no_generation() {
 
 #[test]
 fn moves_emit_nothing() {
-    let mut source = watch(&[("f.yaml", &service("a", 1)), ("sub/x.yaml", &service("x", 1))]);
+    let mut source = watch_with(
+        tempfile::tempdir().unwrap(),
+        &[("f.yaml", &service("a", 1)), ("sub/x.yaml", &service("x", 1))],
+        patient,
+    );
     let dir = source.dir.path().to_owned();
     fs::rename(dir.join("f.yaml"), dir.join("sub/g.yaml")).unwrap();
     fs::rename(dir.join("sub"), dir.join("other")).unwrap();
@@ -155,7 +165,7 @@ fn moves_emit_nothing() {
 
 #[test]
 fn editors_and_atomic_writers_emit_one_change() {
-    let mut source = watch(&[("f.yaml", &service("a", 1))]);
+    let mut source = watch_with(tempfile::tempdir().unwrap(), &[("f.yaml", &service("a", 1))], patient);
     let dir = source.dir.path().to_owned();
     // vim with a backup: the file is moved away, written anew, the backup removed.
     fs::rename(dir.join("f.yaml"), dir.join("f.yaml~")).unwrap();
@@ -264,7 +274,11 @@ fn fields_are_located() {
 
 #[test]
 fn unusable_files_keep_their_last_good_state() {
-    let limits = Limits { documents_per_file: 3, ..Limits::default() };
+    let limits = Limits {
+        documents_per_file: 3,
+        removal_grace: std::time::Duration::from_secs(60),
+        ..Limits::default()
+    };
     let mut source = watch_with(tempfile::tempdir().unwrap(), &[("f.yaml", &service("a", 1))], |options| {
         options.limits = limits
     });
