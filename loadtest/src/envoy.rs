@@ -13,8 +13,7 @@ use crate::process::Process;
 /// Where `cargo xtask tools` puts it.
 const FETCHED: &str = ".tools/envoy-1.40.0/envoy";
 /// The port of the control plane in a bootstrap.
-const XDS_PORT: &str =
-    "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
+const XDS_PORT: &str = "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
 
 /// FLEETGATE_ENVOY, or the fetched one in this directory or above it.
 ///

@@ -43,7 +43,7 @@ impl Answer {
     pub(crate) const MISSING: Answer = Answer { status: 404, pod: None, edit: None };
 
     /// A backend answers.
-    pub(crate) fn from(pod: &str, edit: Option<&str>) -> Answer {
+    pub(crate) fn of(pod: &str, edit: Option<&str>) -> Answer {
         Answer { status: 200, pod: Some(pod.into()), edit: edit.map(Into::into) }
     }
 }
@@ -173,13 +173,14 @@ mod tests {
         let plain = read_response(&mut plain.as_bytes()).unwrap();
         let chunked = read_response(&mut chunked.as_bytes()).unwrap();
         assert_eq!(plain.body, chunked.body);
-        assert_eq!(Answer::from(&plain), Answer::from("one", Some("4")));
-        assert_eq!(Answer::from(&chunked), Answer::from("one", None));
+        assert_eq!(Answer::from(&plain), Answer::of("one", Some("4")));
+        assert_eq!(Answer::from(&chunked), Answer::of("one", None));
     }
 
     #[test]
     fn an_empty_answer_has_no_pod() {
-        let response = read_response(&mut "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".as_bytes()).unwrap();
+        let response =
+            read_response(&mut "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".as_bytes()).unwrap();
         assert_eq!(Answer::from(&response), Answer::MISSING);
     }
 

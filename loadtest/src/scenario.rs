@@ -56,7 +56,7 @@ pub(crate) struct Pod {
 
 /// Routes added and removed in turn, so that there are always N or N + 1.
 pub(crate) fn propagation(directory: &Directory, pod: &Pod) -> Vec<Step> {
-    let there = Answer::from(pod.name, None);
+    let there = Answer::of(pod.name, None);
     let step = |number, kind, content, old, new| Step {
         kind,
         file: extra_file(number),
@@ -82,16 +82,16 @@ pub(crate) fn churn(directory: &Directory, pods: &[Pod; 2]) -> Vec<Step> {
         file: slice_file(0),
         content: Some(slice(0, new.port)),
         target: directory.target(0),
-        old: Answer::from(old.name, None),
-        new: Answer::from(new.name, None),
+        old: Answer::of(old.name, None),
+        new: Answer::of(new.name, None),
     };
     let edit = |route, old, new| Step {
         kind: Kind::Edit,
         file: route_file(route),
         content: Some(directory.route(route, new)),
         target: directory.target(route),
-        old: Answer::from(pods[0].name, old),
-        new: Answer::from(pods[0].name, new),
+        old: Answer::of(pods[0].name, old),
+        new: Answer::of(pods[0].name, new),
     };
     let editable = (1..10).filter(|route| directory.service_of(*route) != 0).take(EDITED);
     let four = |route| {
@@ -123,8 +123,8 @@ mod tests {
                 let mut first = HashMap::new();
                 for step in &steps {
                     let target = format!("{:?}", step.target);
-                    first.entry(target.clone()).or_insert(step.old.clone());
-                    let before = state.insert(target, step.new.clone()).unwrap_or(step.old.clone());
+                    first.entry(target.clone()).or_insert_with(|| step.old.clone());
+                    let before = state.insert(target, step.new.clone()).unwrap_or_else(|| step.old.clone());
                     assert_eq!(before, step.old);
                     assert_ne!(step.old, step.new);
                 }
