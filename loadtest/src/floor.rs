@@ -25,6 +25,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::codegen::BoxStream;
 use tonic::codegen::tokio_stream::wrappers::UnboundedReceiverStream;
@@ -60,6 +61,8 @@ struct Shared {
     /// What the listener's port becomes.
     listener_port: u16,
     state: Mutex<State>,
+    /// Ends the stream to fleetgate at once when it becomes true.
+    detached: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -98,7 +101,12 @@ impl Floor {
             nonce: 0,
         };
         let upstream = (Ipv4Addr::LOCALHOST, upstream).into();
-        let shared = Arc::new(Shared { upstream, listener_port, state: Mutex::new(state) });
+        let shared = Arc::new(Shared {
+            upstream,
+            listener_port,
+            state: Mutex::new(state),
+            detached: watch::Sender::new(false),
+        });
         let service = AggregatedDiscoveryServiceServer::new(Service(Arc::clone(&shared)));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let serving = Server::builder().add_service(service.max_decoding_message_size(usize::MAX));
@@ -140,6 +148,8 @@ impl Floor {
         let mut state = self.shared.state();
         state.detached = true;
         state.base = base;
+        drop(state);
+        self.shared.detached.send_replace(true);
     }
 
     /// Sends an update; the caller clones it beforehand, so that copying is not measured.
@@ -254,12 +264,14 @@ async fn downward(
     if let Some(token) = token {
         request.metadata_mut().insert("authorization", token);
     }
+    let mut detached = shared.detached.subscribe();
     let mut responses = client.delta_aggregated_resources(request).await?.into_inner();
     loop {
-        let message = responses.message().await;
-        if shared.state().detached {
-            return Ok(());
-        }
+        let message = tokio::select! {
+            biased;
+            _ = detached.wait_for(|detached| *detached) => return Ok(()),
+            message = responses.message() => message,
+        };
         let Some(mut response) = message? else {
             return Err(Status::unavailable("fleetgate ended the stream"));
         };

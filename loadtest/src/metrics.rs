@@ -21,7 +21,7 @@ impl Metrics {
 
     /// Sum over all series of a name.
     pub(crate) fn sum(&self, name: &str) -> f64 {
-        self.by_label(name, "").values().sum()
+        self.by_label(name, "").values().fold(0.0, |sum, value| sum + value)
     }
 
     /// True if there is a series of this name.

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+/// Pause between two looks; short pauses would show as CPU of whoever is asked.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
 /// Set by Ctrl-C; every waiting loop looks at it, so that children are always ended by their owners.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -89,7 +91,7 @@ impl Process {
             if Instant::now() > until {
                 bail!("{}: no {what} within {} s; see {}", self.name, limit.as_secs(), self.log.display());
             }
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(ASK_AGAIN);
         }
     }
 
