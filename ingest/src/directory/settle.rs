@@ -7,7 +7,7 @@ use proto::{Change, Epoch, Event, Kind, ResourceKey};
 
 use super::Batch;
 use super::file::RelativePath;
-use super::tree::{Claim, Content, Emitted, Pass, Tree};
+use super::tree::{Claim, Content, Emitted, Pass, Taking, Tree};
 use crate::kinds::{KINDS, rank};
 
 impl Tree {
@@ -16,7 +16,7 @@ impl Tree {
         let mut pass = Pass::default();
         for file in files {
             if let Some(path) = self.relative(file) {
-                self.load(&path, false, &mut pass);
+                self.load(&path, Taking::Changes, &mut pass);
             }
         }
         let mut batch = self.settle(pass, observed);
@@ -54,7 +54,7 @@ impl Tree {
             pass.dirty.extend(unread.iter().map(|(_, key)| key.clone()));
             unread.dedup_by(|a, b| a.0 == b.0);
             for (file, _) in unread {
-                self.load(&file, true, &mut pass);
+                self.load(&file, Taking::Contents, &mut pass);
             }
         }
         deletes.extend(self.unseen(observed));

@@ -77,6 +77,17 @@ pub(super) struct Pass {
     pub(super) contents: FxHashMap<ResourceKey, Vec<Content>>,
 }
 
+/// How much of a file is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taking {
+    /// What has changed; a file found empty may just have been opened by a writer.
+    Changes,
+    /// What has changed, also if it is empty.
+    AsItIs,
+    /// Everything, to have the content of all objects at hand.
+    Contents,
+}
+
 /// What came of reading a file again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loaded {
@@ -137,7 +148,7 @@ impl Tree {
     }
 
     /// Reads a file and takes what is new in it.
-    pub(super) fn load(&mut self, path: &RelativePath, forced: bool, pass: &mut Pass) -> Loaded {
+    pub(super) fn load(&mut self, path: &RelativePath, taking: Taking, pass: &mut Pass) -> Loaded {
         let was_known = self.files.contains_key(path);
         let mut file = self.files.remove(path).unwrap_or_default();
         let outcome = match read(&self.root.join(path), self.limits()) {
@@ -146,19 +157,21 @@ impl Tree {
                 file.leaving = true;
                 Loaded::Gone
             }
-            Read::Busy => {
-                file.busy = true;
-                Loaded::Busy
+            Read::Text(text, _)
+                if text.is_empty() && taking == Taking::Changes && file.keys().next().is_some() =>
+            {
+                wait_for(&mut file, pass)
             }
+            Read::Busy => wait_for(&mut file, pass),
             Read::Unusable(problem, remedy) => {
-                self.returned(&mut file, pass);
+                returned(&mut file, pass);
                 file.unusable = Some((problem, remedy));
                 Loaded::Done
             }
             Read::Text(text, stamp) => {
-                self.returned(&mut file, pass);
+                returned(&mut file, pass);
                 file.stamp = Some(stamp);
-                if forced {
+                if taking == Taking::Contents {
                     file.forget_texts();
                 }
                 match file.take(&text, is_json(path), &self.options.cluster, &self.options.limits) {
@@ -179,12 +192,16 @@ impl Tree {
         outcome
     }
 
-    fn returned(&mut self, file: &mut SourceFile, pass: &mut Pass) {
-        if file.leaving {
-            pass.dirty.extend(file.keys().cloned());
+    /// Notes that a file is not there. False if it is unknown, or if something stands in its place, of
+    /// which a notification of its own will tell.
+    pub(super) fn leave(&mut self, path: &RelativePath, pass: &mut Pass) -> bool {
+        if std::fs::symlink_metadata(self.root.join(path)).is_ok() {
+            return false;
         }
-        file.leaving = false;
-        file.busy = false;
+        let Some(file) = self.files.get_mut(path) else { return false };
+        pass.dirty.extend(file.keys().cloned());
+        file.leaving = true;
+        true
     }
 
     fn compare(&mut self, path: &RelativePath, file: &mut SourceFile, compared: Compared, pass: &mut Pass) {
@@ -369,6 +386,21 @@ impl Tree {
             same.then(|| at(chunk.first_line + lines.line(item, field)))?
         })
     }
+}
+
+/// A file that was leaving is there again.
+fn returned(file: &mut SourceFile, pass: &mut Pass) {
+    if file.leaving {
+        pass.dirty.extend(file.keys().cloned());
+    }
+    file.leaving = false;
+    file.busy = false;
+}
+
+fn wait_for(file: &mut SourceFile, pass: &mut Pass) -> Loaded {
+    returned(file, pass);
+    file.busy = true;
+    Loaded::Busy
 }
 
 fn set(files: &mut BTreeSet<RelativePath>, path: &RelativePath, on: bool) {

@@ -15,7 +15,7 @@ use super::Batch;
 use super::file::RelativePath;
 use super::names::{is_hidden, is_source};
 use super::scan::{scan, unix_nanos};
-use super::tree::{Loaded, Pass, Tree};
+use super::tree::{Loaded, Pass, Taking, Tree};
 
 /// How often a directory that has vanished is looked for.
 const RETURN_POLL: Duration = Duration::from_secs(1);
@@ -49,6 +49,8 @@ pub(super) struct Watch {
 #[derive(Default)]
 struct Work {
     files: BTreeSet<PathBuf>,
+    /// Files that were removed or moved away. If something stands in their place it is being written.
+    departed: BTreeSet<PathBuf>,
     directories: BTreeSet<PathBuf>,
     /// The watch itself may be stale.
     all: bool,
@@ -165,6 +167,9 @@ impl Watch {
             }
             // A regular file that was just created is empty; it counts when it is closed.
             EventKind::Create(_) if is_complete(path) => arrived(path, work),
+            EventKind::Create(_) => {
+                self.writing.insert(path.clone());
+            }
             _ => {}
         }
     }
@@ -186,7 +191,7 @@ impl Watch {
         }
         let Ok(relative) = path.strip_prefix(&self.root) else { return };
         let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
-        work.files.extend(tree.below(relative).iter().map(|file| self.root.join(file)));
+        work.departed.extend(tree.below(relative).iter().map(|file| self.root.join(file)));
     }
 
     fn scan(&mut self, directory: &Path) -> Vec<PathBuf> {
@@ -203,7 +208,8 @@ impl Watch {
     }
 
     fn work(&mut self, mut work: Work, observed: i64) -> Batch {
-        if work.all && !self.begin_anew(&mut work) {
+        let vanished = self.tree.read().unwrap_or_else(PoisonError::into_inner).vanished;
+        if (work.all || vanished) && !self.begin_anew(&mut work) {
             let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
             tree.vanished = true;
             return tree.settle(Pass::default(), observed);
@@ -214,15 +220,12 @@ impl Watch {
         let tree = self.tree.clone();
         let mut tree = tree.write().unwrap_or_else(PoisonError::into_inner);
         let mut pass = Pass::default();
-        let now = Instant::now();
-        let due: Vec<RelativePath> =
-            self.again.iter().filter(|(_, at)| **at <= now).map(|(path, _)| path.clone()).collect();
-        for path in due {
-            self.again.remove(&path);
-            if tree.files.get(&path).is_some_and(|file| file.leaving) {
-                tree.depart(&path, &mut pass);
-            } else {
-                work.files.insert(self.root.join(&path));
+        self.look_again(&mut tree, &mut pass);
+        let again = Instant::now() + tree.limits().removal_grace;
+        for file in work.departed {
+            let Some(path) = tree.relative(&file) else { continue };
+            if tree.leave(&path, &mut pass) {
+                self.again.insert(path, again);
             }
         }
         for file in work.files {
@@ -230,11 +233,28 @@ impl Watch {
                 continue;
             }
             let Some(path) = tree.relative(&file) else { continue };
-            if tree.load(&path, false, &mut pass) != Loaded::Done {
-                self.again.insert(path, Instant::now() + tree.limits().removal_grace);
+            if tree.load(&path, Taking::Changes, &mut pass) != Loaded::Done {
+                self.again.insert(path, again);
             }
         }
         tree.settle(pass, observed)
+    }
+
+    /// Decides about files that were leaving or busy a while ago.
+    fn look_again(&mut self, tree: &mut Tree, pass: &mut Pass) {
+        let now = Instant::now();
+        let due: Vec<RelativePath> =
+            self.again.iter().filter(|(_, at)| **at <= now).map(|(path, _)| path.clone()).collect();
+        for path in due {
+            self.again.remove(&path);
+            if tree.files.get(&path).is_some_and(|file| file.leaving) {
+                tree.depart(&path, pass);
+            } else if !self.writing.contains(&self.root.join(&path))
+                && tree.load(&path, Taking::AsItIs, pass) != Loaded::Done
+            {
+                self.again.insert(path, now + tree.limits().removal_grace);
+            }
+        }
     }
 
     /// Sets all watches again and asks for a full rescan; false if the directory is not there.
