@@ -6,6 +6,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock},
+    thread,
+    time::Duration,
 };
 
 use proto::Revision;
@@ -24,6 +26,9 @@ const CACHE_BYTES: u64 = 4 << 20;
 const TIDY_MILLIS: u64 = 1000;
 /// Free space below which nothing is written: sled has no way back once a write of its own fails.
 const RESERVE_BYTES: u64 = 4 << 20;
+/// How often and how long to wait for sled to let go of its file: two seconds in all.
+const LOCK_TRIES: u32 = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The directory of a log, and sled while it is well.
 #[derive(Debug)]
@@ -34,7 +39,7 @@ pub(super) struct Database {
     /// None after a failure, until it is opened anew.
     open: RwLock<Option<Open>>,
     /// Held as long as this lives.
-    _lock: File,
+    lock: File,
 }
 
 /// sled, open.
@@ -67,7 +72,7 @@ impl Database {
             identity,
             head: watch::Sender::new(head),
             open: RwLock::new(Some(open)),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -96,8 +101,11 @@ impl Database {
         check_space(&self.dir, bytes)
     }
 
-    /// Runs a read. Compaction and reopening wait for it.
+    /// Runs a read. Compaction and reopening wait for it. After a failure it opens sled again first.
     pub(super) fn reading<T>(&self, read: impl FnOnce(&Reading<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        if self.open.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+            self.reopen()?;
+        }
         let guard = self.open.read().unwrap_or_else(PoisonError::into_inner);
         let open = guard.as_ref().ok_or_else(|| self.storage_error("an earlier write failed"))?;
         let reading = Reading { open, head: self.head(), dir: &self.dir };
@@ -158,6 +166,15 @@ impl Database {
     }
 }
 
+/// Unlocks by itself: a child process between fork and exec shares the file, and with it the lock.
+impl Drop for Database {
+    fn drop(&mut self) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
+        // Closing the file does it otherwise.
+        let _ = self.lock.unlock();
+    }
+}
+
 impl Open {
     fn write(&self, batch: Batch) -> Result<(), sled::Error> {
         self.db.apply_batch(batch)?;
@@ -175,7 +192,7 @@ fn start(dir: &Path) -> Result<(Open, LogId, Revision), Error> {
         sled::Config::new().path(&path).cache_capacity(CACHE_BYTES).flush_every_ms(Some(TIDY_MILLIS));
     guarded(dir, || {
         let fault = |error| opening_error(dir, error);
-        let db = config.open().map_err(fault)?;
+        let db = open_sled(&config).map_err(fault)?;
         let file = File::open(path.join("db")).map_err(|error| fault(error.into()))?;
         let identity = identify(dir, &db)?;
         let floor = db
@@ -193,6 +210,22 @@ fn start(dir: &Path) -> Result<(Open, LogId, Revision), Error> {
         let open = Open { db, file, floor };
         Ok((open, identity, last.max(floor.head)))
     })
+}
+
+/// Threads of sled may hold its file for a moment after the last handle is gone, above all after a failed
+/// write, and give no sign when they let go; our own lock says that nobody else has it.
+fn open_sled(config: &sled::Config) -> sled::Result<sled::Db> {
+    for _ in 0..LOCK_TRIES {
+        match config.open() {
+            Err(error) if held(&error) => thread::sleep(LOCK_PAUSE),
+            opened => return opened,
+        }
+    }
+    config.open()
+}
+
+fn held(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().starts_with("could not acquire lock"))
 }
 
 /// Reads who the log is; a new one gets its identity and is made durable with the names of its files.
@@ -235,6 +268,7 @@ fn guarded<T>(dir: &Path, work: impl FnOnce() -> Result<T, Error>) -> Result<T, 
 
 fn opening_error(dir: &Path, error: sled::Error) -> Error {
     match error {
+        error if held(&error) => Error::Locked { dir: dir.to_owned() },
         sled::Error::Io(error) if out_of_space(&error) => full(dir, 0),
         sled::Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
             Error::Directory { dir: dir.to_owned(), reason: error.to_string() }
