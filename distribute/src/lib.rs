@@ -30,6 +30,7 @@ mod registry;
 mod resource;
 mod scope;
 mod server;
+pub mod shard;
 mod tables;
 mod xds;
 

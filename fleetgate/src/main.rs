@@ -1,2 +1,34 @@
-//! fleetgate
-fn main() {}
+//! fleetgate: an event-sourced control plane for Envoy gateways.
+
+mod admin;
+mod args;
+mod client;
+mod commands;
+mod envoy;
+mod listen;
+mod metrics;
+mod resources;
+mod state_dir;
+mod status;
+mod time;
+mod token;
+mod yaml;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    match commands::run(cli.command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("fleetgate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The admin endpoint: plain HTTP on the loopback interface.
+
+mod answer;
+mod events;
+pub(crate) mod resources;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use distribute::shard::Recent;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use metrics_exporter_prometheus::PrometheusHandle;
+use proto::Revision;
+use store::EventLog;
+use tokio::net::TcpListener;
+
+use crate::status::Statuses;
+use answer::{Body, json, text};
+
+/// What the endpoint shows.
+pub(crate) struct Admin {
+    /// Statuses and readiness.
+    pub(crate) statuses: Arc<Statuses>,
+    /// Summaries of deltas.
+    pub(crate) recent: Arc<Recent>,
+    /// Events, and older states.
+    pub(crate) log: Arc<dyn EventLog>,
+    /// To translate older states.
+    pub(crate) env: translate::Env,
+    /// Metrics.
+    pub(crate) prometheus: PrometheusHandle,
+    /// Directory of the log, for its size.
+    pub(crate) log_dir: PathBuf,
+}
+
+/// Binds the endpoint.
+///
+/// # Errors
+/// If the address is in use or not ours.
+pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot serve the admin endpoint at {address}: free it or choose another with --admin")
+    })
+}
+
+/// Serves until it is dropped.
+pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: some will be free soon.
+                tracing::warn!("the admin endpoint cannot take a connection: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let admin = Arc::clone(&admin);
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, Infallible>(route(&admin, &request).await) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new();
+            // The client went away: nobody is left to tell.
+            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn route(admin: &Admin, request: &Request<Incoming>) -> Response<Body> {
+    if !is_local(request) {
+        return text(StatusCode::FORBIDDEN, "ask for localhost or a loopback address\n");
+    }
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is known here\n");
+    }
+    let query = Query(request.uri().query().unwrap_or_default());
+    match request.uri().path() {
+        "/" => text(StatusCode::OK, INDEX),
+        "/livez" => text(StatusCode::OK, "ok\n"),
+        "/readyz" => ready(admin),
+        "/metrics" => {
+            crate::metrics::sample(&admin.log_dir);
+            text(StatusCode::OK, admin.prometheus.render())
+        }
+        "/status" => json(&admin.statuses.to_json()),
+        "/deltas" => match query.revision("since") {
+            Ok(since) => json(&admin.recent.since(since.unwrap_or(Revision::NONE))),
+            Err(problem) => text(StatusCode::BAD_REQUEST, problem),
+        },
+        "/log" => events::answer(admin, &query).await,
+        "/resources" => resources::answer(admin, &query).await,
+        path => text(StatusCode::NOT_FOUND, format!("no {path} here\n{INDEX}")),
+    }
+}
+
+const INDEX: &str = "/readyz     200 once all is live or reported as faulty
+/livez      200
+/metrics    Prometheus
+/status     objects with their conditions, proxies, faults
+/deltas     ?since=REV: summaries of the last deltas
+/log        ?since=REV&follow=1: events as JSON lines
+/resources  ?gateway=NS/NAME or ?revision=REV: xDS resources
+";
+
+/// A page in a browser must not read this by giving its own name our address.
+fn is_local(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let Some(host) = host else { return true };
+    let name = match host.parse::<http::uri::Authority>() {
+        Ok(authority) => authority.host().trim_matches(['[', ']']).to_owned(),
+        Err(_) => return false,
+    };
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn ready(admin: &Admin) -> Response<Body> {
+    let missing = admin.statuses.missing();
+    if missing.is_empty() {
+        return text(StatusCode::OK, "ready\n");
+    }
+    text(StatusCode::SERVICE_UNAVAILABLE, missing.join("\n") + "\n")
+}
+
+/// The part of an address after `?`.
+struct Query<'a>(&'a str);
+
+impl<'a> Query<'a> {
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    fn revision(&self, name: &str) -> Result<Option<Revision>, String> {
+        let number = |text: &str| {
+            text.parse()
+                .map(Revision)
+                .map_err(|_| format!("{name}={text} is not a revision: write a number\n"))
+        };
+        self.get(name).map(number).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::Revision;
+
+    use super::Query;
+
+    #[test]
+    fn a_query_has_values_by_name() {
+        let query = Query("since=12&follow=1&x");
+        assert_eq!(query.revision("since"), Ok(Some(Revision(12))));
+        assert_eq!(query.get("follow"), Some("1"));
+        assert_eq!(query.revision("until"), Ok(None));
+        assert!(Query("since=x").revision("since").unwrap_err().contains("number"));
+    }
+}

@@ -1,0 +1,59 @@
+//! One file a command.
+
+mod diff;
+mod get;
+mod log;
+pub(crate) mod standalone;
+mod translate;
+
+use std::io::Write;
+
+use clap::CommandFactory;
+
+use crate::args::{Bootstrap, Cli, Command};
+use crate::state_dir;
+use crate::token::Tokens;
+
+/// Runs a command; true if all is well.
+///
+/// # Errors
+/// A sentence for the user.
+pub(crate) fn run(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Standalone(args) => standalone::run(args)?,
+        Command::Translate(args) => return translate::run(&args),
+        Command::Bootstrap(args) => bootstrap(&args)?,
+        Command::Get(args) => block_on(get::run(args))?,
+        Command::Log(args) => block_on(log::run(args))?,
+        Command::Diff(args) => block_on(diff::run(args))?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "fleetgate", &mut std::io::stdout());
+        }
+        Command::Version => print(concat!("fleetgate ", env!("CARGO_PKG_VERSION"), "\n"))?,
+    }
+    Ok(true)
+}
+
+fn bootstrap(args: &Bootstrap) -> anyhow::Result<()> {
+    let config = args.config.as_deref().unwrap_or(std::path::Path::new("."));
+    let state = state_dir::resolve(args.state_dir.as_deref(), config)?;
+    state_dir::create(&state)?;
+    let tokens = Tokens::open(&state.join("secret"))?;
+    let gateway = &args.gateway;
+    let made = crate::envoy::bootstrap(&gateway.namespaced_name(), &args.xds, &tokens.of(gateway));
+    print(&(serde_json::to_string_pretty(&made)? + "\n"))
+}
+
+/// A small runtime for commands that only ask.
+fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
+/// Writes to standard output. A reader that has had enough, like `head`, is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,110 @@
+//! Small adapters between the crates.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use anyhow::Context;
+use bytes::Bytes;
+use distribute::{Authenticate, Distributor, Listener, PrivateKeys};
+use ingest::KeyStore;
+use ingest::directory::{Batch, Handle};
+use proto::{Event, Kind, PrivateKeyRef, ResourceKey};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+
+use crate::listen::Listen;
+use crate::status::Statuses;
+use crate::token::Tokens;
+
+/// The source's private keys for the xDS server.
+pub(super) struct Keys(pub(super) Arc<KeyStore>);
+
+impl PrivateKeys for Keys {
+    fn private_key(&self, key: &PrivateKeyRef) -> Option<Bytes> {
+        self.0.private_key(key)
+    }
+}
+
+/// A token alone says which Gateway a proxy serves; what it calls itself counts for nothing.
+pub(super) struct Authenticator(pub(super) Tokens);
+
+impl Authenticate for Authenticator {
+    fn scope(&self, bearer_token: Option<&str>, _node_id: &str) -> Result<ResourceKey, String> {
+        self.0.gateway(bearer_token)
+    }
+}
+
+/// Binds the xDS address and says which one it became.
+///
+/// # Errors
+/// If it is in use or cannot be had.
+pub(super) async fn bind_xds(address: &Listen) -> anyhow::Result<(Listener, Listen)> {
+    let problem = || format!("cannot serve xDS at {address}: free it or choose another with --xds");
+    match address {
+        Listen::Tcp(address) => {
+            let socket = TcpListener::bind(address).await.with_context(problem)?;
+            let bound = Listen::Tcp(socket.local_addr()?);
+            Ok((Listener::Tcp(socket), bound))
+        }
+        Listen::Unix(path) => {
+            // A socket that nobody answers is the leftover of a crash.
+            if path.exists() && UnixStream::connect(path).await.is_err() {
+                use std::os::unix::fs::FileTypeExt;
+                if std::fs::symlink_metadata(path)?.file_type().is_socket() {
+                    std::fs::remove_file(path).with_context(problem)?;
+                }
+            }
+            let socket = UnixListener::bind(path).with_context(problem)?;
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).with_context(problem)?;
+            Ok((Listener::Unix(socket), address.clone()))
+        }
+    }
+}
+
+/// Serves xDS until `stopped` is true.
+///
+/// # Errors
+/// If the listener fails.
+pub(super) async fn serve_xds(
+    distributor: Distributor,
+    listener: Listener,
+    authenticator: Arc<Authenticator>,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let shutdown = async move {
+        // Nobody left to stop it means the same.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    Ok(distributor.serve(listener, authenticator, shutdown).await?)
+}
+
+/// Hands the source's events to the shard and its faults to the statuses, until either ends.
+pub(super) async fn forward(
+    mut batches: mpsc::Receiver<Batch>,
+    handle: Handle,
+    events: mpsc::Sender<Vec<Event>>,
+    statuses: Arc<Statuses>,
+    distributor: Distributor,
+) {
+    let mut handle = Some(handle);
+    while let Some(batch) = batches.recv().await {
+        if let Some(faults) = batch.faults {
+            statuses.source_faults(faults);
+        }
+        let keys_changed = batch.listed || batch.events.iter().any(|event| event.key.kind == Kind::SECRET);
+        if !batch.events.is_empty() && events.send(batch.events).await.is_err() {
+            return;
+        }
+        if keys_changed {
+            distributor.keys_changed();
+        }
+        if batch.listed
+            && let Some(handle) = handle.take()
+        {
+            let locate = move |key: &ResourceKey, field: &str| {
+                handle.locate(key, field).map(|location| (location.file, location.line))
+            };
+            statuses.listed(Box::new(locate));
+        }
+    }
+}

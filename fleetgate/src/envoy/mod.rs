@@ -1,0 +1,131 @@
+//! Managed Envoys: one process a Gateway, as long as the Gateway is accepted.
+
+mod backoff;
+mod bootstrap;
+mod files;
+mod find;
+mod keeper;
+mod process;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use proto::ResourceKey;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub(crate) use bootstrap::bootstrap;
+pub(crate) use find::find;
+
+use crate::listen::Listen;
+use crate::token::Tokens;
+use files::Files;
+use keeper::{Order, SystemClock, keep};
+use process::Spec;
+
+/// What all managed Envoys have in common.
+pub(crate) struct Fleet {
+    /// The program.
+    pub(crate) program: PathBuf,
+    /// Worker threads of each.
+    pub(crate) concurrency: u32,
+    /// Directory of their files.
+    pub(crate) dir: PathBuf,
+    /// Where they ask for their configuration.
+    pub(crate) xds: Listen,
+    /// Who they are.
+    pub(crate) tokens: Tokens,
+}
+
+impl Fleet {
+    fn spec(&self, gateway: &ResourceKey) -> Spec {
+        let bootstrap = bootstrap(&gateway.namespaced_name(), &self.xds, &self.tokens.of(gateway));
+        Spec {
+            program: self.program.clone(),
+            concurrency: self.concurrency,
+            files: Files::new(&self.dir, gateway),
+            bootstrap: bootstrap.to_string(),
+        }
+    }
+}
+
+struct Kept {
+    orders: watch::Sender<Order>,
+    task: JoinHandle<()>,
+}
+
+/// Keeps one Envoy running for each Gateway in `wanted`; returns when `stop` is true, after it ended
+/// them all or, with `leave`, left them running.
+pub(crate) async fn supervise(
+    fleet: Fleet,
+    mut wanted: watch::Receiver<BTreeSet<ResourceKey>>,
+    mut stop: watch::Receiver<bool>,
+    leave: bool,
+) {
+    let mut pool = Pool::default();
+    loop {
+        let now = wanted.borrow_and_update().clone();
+        pool.settle(&fleet, &now);
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() { break },
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+    pool.finish(if leave { Order::Leave } else { Order::End }).await;
+}
+
+#[derive(Default)]
+struct Pool {
+    kept: BTreeMap<ResourceKey, Kept>,
+    /// A Gateway that comes back must wait for its old Envoy to let go of the ports.
+    ending: BTreeMap<ResourceKey, JoinHandle<()>>,
+}
+
+impl Pool {
+    fn settle(&mut self, fleet: &Fleet, wanted: &BTreeSet<ResourceKey>) {
+        let gone: Vec<ResourceKey> = self.kept.keys().filter(|key| !wanted.contains(key)).cloned().collect();
+        for gateway in gone {
+            if let Some(Kept { orders, task }) = self.kept.remove(&gateway) {
+                orders.send_replace(Order::End);
+                self.ending.insert(gateway, task);
+            }
+        }
+        for gateway in wanted {
+            if !self.kept.contains_key(gateway) {
+                let before = self.ending.remove(gateway);
+                self.kept.insert(gateway.clone(), start(fleet, gateway, before));
+            }
+        }
+        self.ending.retain(|_, task| !task.is_finished());
+        metrics::gauge!(crate::metrics::ENVOYS).set(self.kept.len() as f64);
+    }
+
+    async fn finish(self, last: Order) {
+        for Kept { orders, .. } in self.kept.values() {
+            orders.send_replace(last);
+        }
+        let mut orders = Vec::new();
+        let kept = self.kept.into_values().map(|kept| {
+            // Held until its keeper has read the order.
+            orders.push(kept.orders);
+            kept.task
+        });
+        for task in kept.chain(self.ending.into_values()).collect::<Vec<_>>() {
+            // A keeper that panicked has nothing left to wait for.
+            let _ = task.await;
+        }
+    }
+}
+
+fn start(fleet: &Fleet, gateway: &ResourceKey, before: Option<JoinHandle<()>>) -> Kept {
+    let (orders, receiver) = watch::channel(Order::Run);
+    let spec = fleet.spec(gateway);
+    let name = gateway.namespaced_name();
+    let task = tokio::spawn(async move {
+        if let Some(before) = before {
+            let _ = before.await;
+        }
+        keep(name, spec, SystemClock, receiver).await;
+    });
+    Kept { orders, task }
+}

@@ -1,0 +1,138 @@
+//! The proxies of one Gateway and what they have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use distribute::Feedback;
+use proto::{ResourceKey, Revision, XdsKey, XdsKind};
+use serde_json::{Value, json};
+
+use super::join::Programming;
+use crate::time::rfc3339;
+
+/// Proxies that are gone but still shown, at most.
+const GONE: usize = 16;
+
+/// What a Gateway's proxies have ACKed and refused.
+#[derive(Debug, Default)]
+pub(super) struct Gateway {
+    /// The last revision that changed one of its resources.
+    pub(super) touched: Revision,
+    /// The highest revision that any of its proxies ever ACKed.
+    acked: Option<Revision>,
+    proxies: BTreeMap<String, Proxy>,
+    refused: BTreeMap<XdsKey, String>,
+}
+
+#[derive(Debug, Default)]
+struct Proxy {
+    connected: bool,
+    acked: Option<Revision>,
+    nack: Option<Nack>,
+}
+
+#[derive(Debug)]
+struct Nack {
+    revision: Revision,
+    at: i64,
+    resources: Vec<String>,
+    message: String,
+}
+
+impl Gateway {
+    pub(super) fn feedback(&mut self, feedback: &Feedback, now: i64) {
+        match feedback {
+            Feedback::Connected { proxy, .. } => {
+                *self.proxies.entry(proxy.clone()).or_default() =
+                    Proxy { connected: true, ..Proxy::default() };
+            }
+            Feedback::Disconnected { proxy, .. } => {
+                if let Some(proxy) = self.proxies.get_mut(proxy) {
+                    proxy.connected = false;
+                }
+                self.forget();
+            }
+            Feedback::Acked { proxy, revision, .. } => {
+                self.acked = self.acked.max(Some(*revision));
+                if let Some(proxy) = self.proxies.get_mut(proxy) {
+                    proxy.acked = proxy.acked.max(Some(*revision));
+                }
+            }
+            Feedback::Nacked { proxy, revision, keys, message, .. } => {
+                self.refused.extend(keys.iter().map(|key| (key.clone(), message.clone())));
+                let resources = keys.iter().map(ToString::to_string).collect();
+                let nack = Nack { revision: *revision, at: now, resources, message: message.clone() };
+                self.proxies.entry(proxy.clone()).or_default().nack = Some(nack);
+            }
+            Feedback::Healed { keys, .. } => {
+                for key in keys {
+                    self.refused.remove(key);
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        let gone: Vec<String> =
+            self.proxies.iter().filter(|(_, proxy)| !proxy.connected).map(|(id, _)| id.clone()).collect();
+        for id in gone.iter().take(gone.len().saturating_sub(GONE)) {
+            self.proxies.remove(id);
+        }
+    }
+
+    /// True if nothing but a status hangs on it.
+    pub(super) fn is_unused(&self) -> bool {
+        self.proxies.values().all(|proxy| !proxy.connected)
+    }
+
+    /// Whether a proxy has what the revision `needs` promised.
+    pub(super) fn programming(&self, needs: Revision) -> Programming {
+        let listener = self.refused.iter().find(|(key, _)| key.kind == XdsKind::Listener);
+        if let Some((key, message)) = listener {
+            return Programming::Invalid(format!("Envoy refuses listener {}: {message}", key.name));
+        }
+        match self.acked {
+            Some(acked) if acked >= needs => Programming::Done,
+            _ => Programming::Pending(format!("waiting for an Envoy to take revision {needs}")),
+        }
+    }
+
+    /// What is missing until its proxies have its newest resources, or a fault says why not.
+    pub(super) fn missing(&self, needs_proxies: bool) -> Option<String> {
+        let connected: Vec<&Proxy> = self.proxies.values().filter(|proxy| proxy.connected).collect();
+        if connected.is_empty() {
+            return needs_proxies.then(|| "no Envoy is connected".to_owned());
+        }
+        if !self.refused.is_empty() {
+            return None;
+        }
+        let behind =
+            connected.iter().filter(|proxy| proxy.acked.is_none_or(|acked| acked < self.touched)).count();
+        (behind > 0).then(|| {
+            format!("{behind} of {} Envoys have not ACKed revision {}", connected.len(), self.touched)
+        })
+    }
+
+    /// Its proxies for `/status`.
+    pub(super) fn proxies_json(&self, key: &ResourceKey) -> Vec<Value> {
+        let nack = |nack: &Nack| {
+            json!({
+                "revision": nack.revision.0,
+                "time": rfc3339(nack.at),
+                "resources": nack.resources,
+                "message": nack.message,
+            })
+        };
+        let proxy = |(id, proxy): (&String, &Proxy)| {
+            json!({
+                "gateway": key.namespaced_name(),
+                "id": id.as_str(),
+                "connected": proxy.connected,
+                "ackedRevision": proxy.acked.map(|revision| revision.0),
+                "currentRevision": self.touched.0,
+                "lastNack": proxy.nack.as_ref().map(nack),
+                "refused": self.refused.iter().map(|(key, _)| key.to_string()).collect::<BTreeSet<_>>(),
+            })
+        };
+        self.proxies.iter().map(proxy).collect()
+    }
+}

@@ -1,0 +1,282 @@
+//! The status of every object and proxy: reports of the translator, joined with what the proxies say.
+
+mod faults;
+mod gateway;
+mod join;
+mod transitions;
+pub(crate) mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use distribute::Feedback;
+use distribute::shard::Blame;
+use ingest::SourceFault;
+use proto::{ArcStr, Delta, Kind, ObjectStatus, Report, ResourceKey, Revision, XdsKey};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use faults::FaultLog;
+pub(crate) use faults::Locate;
+use gateway::Gateway;
+use join::{Programming, Refusals, effective};
+use transitions::Transitions;
+
+use crate::time::now;
+
+/// Shared by the loop that changes it and the admin endpoint that shows it.
+pub(crate) struct Statuses {
+    inner: Mutex<Inner>,
+    wanted: watch::Sender<BTreeSet<ResourceKey>>,
+    controller: ArcStr,
+    needs_proxies: bool,
+}
+
+#[derive(Default)]
+struct Inner {
+    revision: Revision,
+    listed: bool,
+    log_error: Option<String>,
+    objects: BTreeMap<ResourceKey, Entry>,
+    gateways: BTreeMap<ResourceKey, Gateway>,
+    refusals: BTreeMap<ResourceKey, Refusals>,
+    faults: FaultLog,
+}
+
+struct Entry {
+    status: ObjectStatus,
+    times: Transitions,
+    /// Gateways: the revision that a proxy must ACK before it is programmed.
+    needs: Revision,
+}
+
+impl Statuses {
+    /// `needs_proxies`: a Gateway without a connected proxy is not ready.
+    pub(crate) fn new(controller: ArcStr, needs_proxies: bool) -> Statuses {
+        Statuses { inner: Mutex::default(), wanted: watch::Sender::default(), controller, needs_proxies }
+    }
+
+    /// The accepted Gateways.
+    pub(crate) fn wanted(&self) -> watch::Receiver<BTreeSet<ResourceKey>> {
+        self.wanted.subscribe()
+    }
+
+    /// Every write leaves a whole state, so a poisoned lock does no harm.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new revision is on its way to the proxies.
+    pub(crate) fn published(&self, delta: &Delta) {
+        let mut inner = self.lock();
+        inner.revision = delta.revision;
+        inner.touch(delta);
+        let mut gateways_changed = false;
+        for report in &delta.reports {
+            gateways_changed |= report.key.kind == Kind::GATEWAY;
+            inner.report(report, delta.revision);
+        }
+        metrics::gauge!(crate::metrics::FAULTS).set(inner.faults.count() as f64);
+        if gateways_changed {
+            let accepted: BTreeSet<ResourceKey> = inner.accepted().cloned().collect();
+            self.wanted.send_if_modified(|wanted| {
+                let changed = *wanted != accepted;
+                *wanted = accepted;
+                changed
+            });
+        }
+    }
+
+    /// What a proxy said.
+    pub(crate) fn feedback(&self, feedback: &Feedback, blamed: &[Blame]) {
+        let mut inner = self.lock();
+        let (Feedback::Connected { scope, .. }
+        | Feedback::Disconnected { scope, .. }
+        | Feedback::Acked { scope, .. }
+        | Feedback::Nacked { scope, .. }
+        | Feedback::Healed { scope, .. }) = feedback;
+        inner.gateways.entry(scope.clone()).or_default().feedback(feedback, now());
+        if let Feedback::Healed { keys, .. } = feedback {
+            inner.heal(keys);
+        }
+        for Blame { object, piece, message } in blamed {
+            inner.refusals.entry(object.clone()).or_default().insert(piece.clone(), message.clone());
+            inner.settle(object);
+        }
+        inner.settle(scope);
+        metrics::gauge!(crate::metrics::FAULTS).set(inner.faults.count() as f64);
+    }
+
+    /// The translator failed on an object, or the log did not take it.
+    pub(crate) fn internal_fault(&self, key: &ResourceKey, problem: &str, remedy: &str) {
+        let fault = proto::Fault {
+            object: key.clone(),
+            field: String::new(),
+            problem: problem.to_owned(),
+            remedy: remedy.to_owned(),
+        };
+        self.lock().faults.internal(key, fault);
+    }
+
+    /// The log does not append, or does again.
+    pub(crate) fn log_failing(&self, error: Option<String>) {
+        let mut inner = self.lock();
+        match &error {
+            Some(error) if inner.log_error.as_ref() != Some(error) => {
+                tracing::error!(
+                    "nothing is acknowledged or published until the event log works again: {error}"
+                );
+            }
+            None => tracing::info!("mended: the event log works again"),
+            Some(_) => {}
+        }
+        inner.log_error = error;
+    }
+
+    /// What is wrong with the files of the source, all of it.
+    pub(crate) fn source_faults(&self, faults: Vec<SourceFault>) {
+        metrics::gauge!(crate::metrics::SOURCE_FAULTS).set(faults.len() as f64);
+        self.lock().faults.source(faults);
+    }
+
+    /// The source has been read once: from now on faults are logged, with their places.
+    pub(crate) fn listed(&self, locate: Box<Locate>) {
+        let mut inner = self.lock();
+        inner.listed = true;
+        inner.faults.open(locate);
+    }
+
+    /// What is missing until everything that was asked for is live; empty if nothing.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        let inner = self.lock();
+        let mut missing: Vec<String> = Vec::new();
+        if !inner.listed {
+            missing.push("the config directory has not been read yet".to_owned());
+        }
+        missing.extend(inner.log_error.iter().map(|error| format!("the event log fails: {error}")));
+        for key in inner.accepted() {
+            let state = inner.gateways.get(key);
+            let why = state.unwrap_or(&Gateway::default()).missing(self.needs_proxies);
+            missing.extend(why.map(|why| format!("Gateway {}: {why}", key.namespaced_name())));
+        }
+        missing
+    }
+
+    /// `/status`
+    pub(crate) fn to_json(&self) -> Value {
+        let inner = self.lock();
+        let object = |(key, entry): (&ResourceKey, &Entry)| {
+            view::object(key, &inner.effective(key, entry), &self.controller, Some(&entry.times))
+        };
+        let proxies = inner.gateways.iter().flat_map(|(key, gateway)| gateway.proxies_json(key));
+        json!({
+            "revision": inner.revision.0,
+            "objects": inner.objects.iter().map(object).collect::<Vec<_>>(),
+            "proxies": proxies.collect::<Vec<_>>(),
+            "faults": inner.faults.to_json(),
+        })
+    }
+}
+
+impl Inner {
+    /// Gateways that are ours and valid: each gets proxies.
+    fn accepted(&self) -> impl Iterator<Item = &ResourceKey> {
+        let accepted = |status: &ObjectStatus| {
+            status.conditions.iter().any(|condition| condition.kind == "Accepted" && condition.holds())
+        };
+        self.objects
+            .iter()
+            .filter(move |(key, entry)| key.kind == Kind::GATEWAY && accepted(&entry.status))
+            .map(|(key, _)| key)
+    }
+
+    fn touch(&mut self, delta: &Delta) {
+        let keys = delta.puts.iter().map(|put| &put.key).chain(&delta.removes);
+        let mut last: Option<&ResourceKey> = None;
+        for key in keys.filter(|key| key.scope.kind == Kind::GATEWAY) {
+            if last != Some(&key.scope) {
+                self.gateways.entry(key.scope.clone()).or_default().touched = delta.revision;
+                last = Some(&key.scope);
+            }
+        }
+    }
+
+    fn report(&mut self, report: &Report, revision: Revision) {
+        let key = &report.key;
+        let Some(status) = &report.status else {
+            self.objects.remove(key);
+            self.refusals.remove(key);
+            if self.gateways.get(key).is_some_and(Gateway::is_unused) {
+                self.gateways.remove(key);
+            }
+            self.faults.translated(key, &[]);
+            return;
+        };
+        let touched = self.gateways.get(key).map_or(revision, |gateway| gateway.touched);
+        match self.objects.get_mut(key) {
+            Some(entry) => {
+                if !differs_in_routes_only(&entry.status, status) {
+                    entry.needs = touched;
+                }
+                entry.status = status.clone();
+            }
+            None => {
+                let entry = Entry { status: status.clone(), times: Transitions::default(), needs: touched };
+                self.objects.insert(key.clone(), entry);
+            }
+        }
+        self.settle(key);
+    }
+
+    fn heal(&mut self, keys: &[XdsKey]) {
+        let mut healed = Vec::new();
+        for (object, refusals) in &mut self.refusals {
+            let before = refusals.len();
+            refusals.retain(|piece, _| !keys.contains(piece));
+            if refusals.len() < before {
+                healed.push(object.clone());
+            }
+        }
+        self.refusals.retain(|_, refusals| !refusals.is_empty());
+        for object in healed {
+            self.settle(&object);
+        }
+    }
+
+    fn effective(&self, key: &ResourceKey, entry: &Entry) -> ObjectStatus {
+        let programming = match self.gateways.get(key) {
+            _ if key.kind != Kind::GATEWAY => Programming::Done,
+            Some(gateway) => gateway.programming(entry.needs),
+            None => Gateway::default().programming(entry.needs),
+        };
+        effective(key, &entry.status, &programming, self.refusals.get(key))
+    }
+
+    /// Brings transition times and the fault log up to date with an object's status.
+    fn settle(&mut self, key: &ResourceKey) {
+        let Some(entry) = self.objects.get(key) else {
+            let refusals = self.refusals.get(key);
+            let status = effective(key, &ObjectStatus::default(), &Programming::Done, refusals);
+            self.faults.translated(key, &status.faults);
+            return;
+        };
+        let status = self.effective(key, entry);
+        self.faults.translated(key, &status.faults);
+        if let Some(entry) = self.objects.get_mut(key) {
+            entry.times.update(&status, now());
+        }
+    }
+}
+
+/// A route that comes or goes changes the count in a Gateway's status, not whether it is programmed.
+fn differs_in_routes_only(old: &ObjectStatus, new: &ObjectStatus) -> bool {
+    let without = |status: &ObjectStatus| {
+        let mut status = status.clone();
+        status.listeners.iter_mut().for_each(|listener| listener.attached_routes = 0);
+        status
+    };
+    without(old) == without(new)
+}
+
+#[cfg(test)]
+mod tests;
