@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod command;
+mod demo;
 mod lint;
+mod programs;
 mod test;
 mod tools;
 
@@ -14,6 +16,7 @@ type Outcome<T = ()> = Result<T, String>;
 const HELP: &str = "\
 Chores of the fleetgate workspace.
 
+  cargo xtask demo [--once]           the quickstart example, live, through a real Envoy; --once ends it, for CI
   cargo xtask tools [--print envoy]   fetch the pinned Envoy into .tools/
   cargo xtask test [--quick]          fetch what the tests need, run all of them; --quick leaves out slow ones
   cargo xtask lint                    format, clippy, licences and sources, longest files
@@ -33,6 +36,7 @@ fn run(mut arguments: pico_args::Arguments) -> Outcome {
     let chore = arguments.subcommand().map_err(|error| error.to_string())?;
     let print: Option<String> = arguments.opt_value_from_str("--print").map_err(|error| error.to_string())?;
     let quick = arguments.contains("--quick");
+    let once = arguments.contains("--once");
     let help = arguments.contains(["-h", "--help"]);
     let rest = arguments.finish();
     if !rest.is_empty() {
@@ -43,6 +47,7 @@ fn run(mut arguments: pico_args::Arguments) -> Outcome {
             print!("{HELP}");
             Ok(())
         }
+        Some("demo") => demo::run(once),
         Some("tools") => tools::run_tools(print.as_deref()),
         Some("test") => test::run(quick),
         Some("lint") => lint::run_lint(),

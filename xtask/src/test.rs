@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use crate::command::cargo;
-use crate::{Outcome, tools};
+use crate::{Outcome, programs, tools};
 
 /// What libtest's summary lines add up to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ struct Tally {
 
 pub(crate) fn run(quick: bool) -> Outcome {
     let envoy = tools::envoy()?;
+    // Tests of other crates than fleetgate start its binary, which cargo test alone need not make.
+    programs::build()?;
     let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
     tests.env("FLEETGATE_ENVOY", &envoy).stdout(Stdio::piped());
     if quick {
