@@ -67,7 +67,7 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
         "the Gateway API version is supported",
     );
     let mut output = Output::of(if accepted.holds() { Value::Class } else { Value::Absent });
-    output.report = Some(Report {
+    output.report = Some(Box::new(Report {
         key: key.clone(),
         status: Some(ObjectStatus {
             observed_generation: cx.generation(key),
@@ -75,7 +75,7 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
             supported_features: FEATURES.iter().map(|feature| ArcStr::from(*feature)).collect(),
             ..ObjectStatus::default()
         }),
-    });
+    }));
     output
 }
 

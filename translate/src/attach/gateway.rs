@@ -174,7 +174,7 @@ fn accept(listeners: &[ListenerIr]) -> Verdict {
     let refused: Vec<&str> =
         listeners.iter().filter(|l| !l.accepted.holds).map(|listener| listener.name.as_str()).collect();
     if refused.is_empty() && !listeners.is_empty() {
-        return Verdict::yes(literal!("Accepted"), "all listeners are accepted");
+        return Verdict::yes(literal!("Accepted"), literal!("all listeners are accepted"));
     }
     let message = format!("listeners that are not accepted: {}", refused.join(", "));
     Verdict {

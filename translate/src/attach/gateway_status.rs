@@ -15,7 +15,7 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     };
     output.report = status.map(|mut status| {
         status.observed_generation = cx.generation(key);
-        Report { key: key.clone(), status: Some(status) }
+        Box::new(Report { key: key.clone(), status: Some(status) })
     });
     output
 }
@@ -42,7 +42,7 @@ fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {
         ir.listeners.iter().map(|listener| listener_status(key, listener, cx)).collect();
     let serving = ir.listeners.iter().any(|listener| listener.table.is_some());
     let programmed = if ir.accepted.holds && (serving || ir.listeners.iter().any(|l| l.accepted.holds)) {
-        Verdict::yes(literal!("Programmed"), "an Envoy has the configuration")
+        Verdict::yes(literal!("Programmed"), literal!("an Envoy has the configuration"))
     } else {
         Verdict::no(literal!("Invalid"), ir.accepted.message.clone())
     };
@@ -61,7 +61,7 @@ fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {
 fn listener_status(key: &ResourceKey, listener: &ListenerIr, cx: &mut Cx<'_>) -> ListenerStatus {
     let attached = cx.count(IndexKey::AttachedTo(key.clone(), listener.name.clone()));
     let programmed = if listener.table.is_some() {
-        Verdict::yes(literal!("Programmed"), "an Envoy has the configuration")
+        Verdict::yes(literal!("Programmed"), literal!("an Envoy has the configuration"))
     } else {
         let because = [&listener.accepted, &listener.resolved].into_iter().find(|verdict| !verdict.holds);
         let message =

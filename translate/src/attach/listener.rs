@@ -31,9 +31,9 @@ pub(super) fn resolve(
         supported_kinds: Vec::new(),
         table: None,
         certificates: Vec::new(),
-        accepted: Verdict::yes(literal!("Accepted"), "the listener is accepted"),
-        resolved: Verdict::yes(literal!("ResolvedRefs"), "all references resolve"),
-        conflicted: Verdict::no(literal!("NoConflicts"), "no other listener is in its way"),
+        accepted: Verdict::yes(literal!("Accepted"), literal!("the listener is accepted")),
+        resolved: Verdict::yes(literal!("ResolvedRefs"), literal!("all references resolve")),
+        conflicted: Verdict::no(literal!("NoConflicts"), literal!("no other listener is in its way")),
         overlapping: None,
     };
     match scheme {

@@ -46,7 +46,7 @@ pub(crate) fn attach(
     let found = listeners_of(route, parent, ir, hostnames, cx);
     let mut attempt = Attempt {
         parent: parent.clone(),
-        accepted: Verdict::yes(literal!("Accepted"), "the route is attached"),
+        accepted: Verdict::yes(literal!("Accepted"), literal!("the route is attached")),
         listeners: Vec::new(),
         attachments: Vec::new(),
         gateway,

@@ -38,7 +38,7 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
         faults,
         ..ObjectStatus::default()
     };
-    output.report = Some(Report { key: key.clone(), status: Some(status) });
+    output.report = Some(Box::new(Report { key: key.clone(), status: Some(status) }));
     output
 }
 
@@ -48,7 +48,7 @@ fn verdicts(
     cx: &mut Cx<'_>,
     faults: &mut Vec<Fault>,
 ) -> (Verdict, Verdict) {
-    let resolved = Verdict::yes(literal!("ResolvedRefs"), "all references resolve");
+    let resolved = Verdict::yes(literal!("ResolvedRefs"), literal!("all references resolve"));
     if let Err(problem) = backend::tls(cx, key) {
         let fault = fault(key, problem.field, problem.problem, problem.remedy);
         let message = super::sentence(&fault);
@@ -59,7 +59,7 @@ fn verdicts(
         );
     }
     match conflict(key, policy, cx) {
-        None => (Verdict::yes(literal!("Accepted"), "the policy is in force"), resolved),
+        None => (Verdict::yes(literal!("Accepted"), literal!("the policy is in force")), resolved),
         Some(message) => {
             let fault = fault(key, "spec.targetRefs", message, "remove one of the two policies");
             let accepted = Verdict::no(literal!("Conflicted"), super::sentence(&fault));

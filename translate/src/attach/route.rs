@@ -63,7 +63,7 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
 
 fn with_report(mut output: Output, key: &ResourceKey, mut status: ObjectStatus, cx: &mut Cx<'_>) -> Output {
     status.observed_generation = cx.generation(key);
-    output.report = Some(Report { key: key.clone(), status: Some(status) });
+    output.report = Some(Box::new(Report { key: key.clone(), status: Some(status) }));
     output
 }
 
@@ -137,7 +137,7 @@ impl Health {
     fn of(problems: &[Problem], refused_rules: usize, rules: usize) -> Self {
         let mut health = Health {
             accepted: None,
-            resolved: Verdict::yes(literal!("ResolvedRefs"), "all references resolve"),
+            resolved: Verdict::yes(literal!("ResolvedRefs"), literal!("all references resolve")),
             partially_invalid: None,
         };
         for problem in problems {

@@ -1,8 +1,6 @@
 //! One domain of a route table: the encoded routes of all that serve it, in order of precedence.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
@@ -13,7 +11,7 @@ use proto::{ArcStr, ContentHash, Put, ResourceKey, XdsKey};
 
 use super::route::answer;
 use crate::engine::{Cx, Output};
-use crate::graph::{Entry, IndexKey, NodeKey, RouteIr, Value, VirtualHostRole};
+use crate::graph::{Attachment, Entry, IndexKey, NodeKey, RouteIr, Value, VirtualHostRole};
 use crate::hostname::{covering, specificity};
 
 /// Field number of `routes` in `VirtualHost`.
@@ -33,8 +31,12 @@ pub(crate) fn compute(gateway: &ResourceKey, table: &ArcStr, domain: &ArcStr, cx
     output
 }
 
-/// An encoded route with what decides its place: hostname as written, creation and name of its HTTPRoute.
-type Candidate<'a> = (Reverse<(usize, usize)>, &'a Entry, &'a ArcStr, &'a ResourceKey);
+/// A route that serves a domain, with the hostname that it wrote for it.
+struct Serving<'a> {
+    key: &'a ResourceKey,
+    route: &'a RouteIr,
+    written: &'a ArcStr,
+}
 
 /// Routes of the domain itself, then those of wider hostnames: Envoy never falls through from one virtual
 /// host to another, so what may match is repeated here.
@@ -45,42 +47,39 @@ fn serving(
     domain: &ArcStr,
     cx: &mut Cx<'_>,
 ) -> Vec<Bytes> {
-    let mut by_route: BTreeMap<&ResourceKey, ArcStr> = BTreeMap::new();
-    let mut routes: BTreeMap<&ResourceKey, &Arc<RouteIr>> = BTreeMap::new();
+    let serving = find(gateway, listener, domain, cx);
+    let mut candidates: Vec<(Reverse<(usize, usize)>, &Entry, &ArcStr)> = Vec::with_capacity(serving.len());
+    for Serving { route, written, .. } in serving {
+        let here = |a: &&Attachment| a.table == *table && a.listener == *listener && a.gateway == *gateway;
+        let context = route.attachments.iter().find(here).map(|a| a.context);
+        let entries = route.entries.iter().find(|(c, _)| Some(*c) == context).map(|(_, entries)| entries);
+        let rank = Reverse(specificity(written));
+        candidates.extend(entries.into_iter().flat_map(|e| e.iter()).map(|e| (rank, e, &route.created)));
+    }
+    // Stable: what is equal stays in the order of the routes' names, and of rules within a route.
+    candidates.sort_by(|a, b| (&a.0, &a.1.rank, a.2).cmp(&(&b.0, &b.1.rank, b.2)));
+    candidates.into_iter().map(|(_, entry, _)| entry.body.clone()).collect()
+}
+
+/// The routes of all hostnames that cover the domain, in the order of their names, each once with the most
+/// specific hostname that it wrote.
+fn find<'a>(gateway: &ResourceKey, listener: &ArcStr, domain: &ArcStr, cx: &mut Cx<'a>) -> Vec<Serving<'a>> {
+    let mut serving: Vec<Serving<'a>> = Vec::new();
     for name in covering(domain) {
-        let members = cx.members(IndexKey::Serving(gateway.clone(), listener.clone(), name.clone()));
-        for key in members {
+        for key in cx.members(IndexKey::Serving(gateway.clone(), listener.clone(), name.clone())) {
             let Some(Value::Route(route)) = cx.node(NodeKey::Route(key.clone())) else { continue };
-            routes.insert(key, route);
-            let written = route
-                .attachments
-                .iter()
-                .filter(|a| a.gateway == *gateway && a.listener == *listener && a.domain == name)
-                .map(|a| &a.written)
-                .max_by_key(|written| specificity(written));
-            let Some(written) = written else { continue };
-            let best = by_route.entry(key).or_insert_with(|| written.clone());
-            if specificity(written) > specificity(best) {
-                *best = written.clone();
+            let here = |a: &&Attachment| a.domain == name && a.listener == *listener && a.gateway == *gateway;
+            let written = route.attachments.iter().filter(here).map(|a| &a.written);
+            if let Some(written) = written.max_by_key(|written| specificity(written)) {
+                serving.push(Serving { key, route, written });
             }
         }
     }
-    let mut candidates: Vec<Candidate<'_>> = Vec::new();
-    for (key, written) in &by_route {
-        let Some(route) = routes.get(key) else { continue };
-        let context = route
-            .attachments
-            .iter()
-            .find(|a| a.gateway == *gateway && a.listener == *listener && a.table == *table)
-            .map(|a| a.context);
-        let entries = route.entries.iter().find(|(c, _)| Some(*c) == context).map(|(_, entries)| entries);
-        for entry in entries.into_iter().flat_map(|entries| entries.iter()) {
-            candidates.push((Reverse(specificity(written)), entry, &route.created, key));
-        }
+    if !serving.is_sorted_by(|a, b| a.key < b.key) {
+        serving.sort_by(|a, b| a.key.cmp(b.key).then(specificity(b.written).cmp(&specificity(a.written))));
+        serving.dedup_by(|a, b| a.key == b.key);
     }
-    // Stable: entries of one route with equal rank stay in the order of its rules.
-    candidates.sort_by(|a, b| (&a.0, &a.1.rank, a.2, a.3).cmp(&(&b.0, &b.1.rank, b.2, b.3)));
-    candidates.into_iter().map(|(_, entry, _, _)| entry.body.clone()).collect()
+    serving
 }
 
 /// RFC 9110, 15.5.20: the connection is not authoritative for this host; the client opens another.

@@ -19,7 +19,7 @@ pub(crate) struct Output {
     /// xDS pieces, sorted by key. A piece belongs to one node only.
     pub(crate) puts: Vec<Put>,
     /// Status of an object. At most one node reports on an object.
-    pub(crate) report: Option<Report>,
+    pub(crate) report: Option<Box<Report>>,
 }
 
 impl Output {

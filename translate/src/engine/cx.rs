@@ -63,10 +63,9 @@ impl<'a> Cx<'a> {
 
     /// The members of a bucket, in order.
     pub(crate) fn members(&mut self, index: IndexKey) -> impl Iterator<Item = &'a Member> + use<'a> {
-        static EMPTY: Bucket = Bucket::new();
-        let bucket = self.engine.indexes.get(&index).unwrap_or(&EMPTY);
+        let bucket = self.engine.indexes.get(&index);
         self.reads.push(Dependency::Index(index));
-        bucket.keys()
+        bucket.into_iter().flat_map(Bucket::members)
     }
 
     /// How many members a bucket has.

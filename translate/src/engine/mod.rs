@@ -6,6 +6,7 @@
 //! order; a node whose value comes out equal wakes nobody. Nodes live as long as something demands
 //! them: an object (a root) or a node of a lower level.
 
+mod bucket;
 mod contribution;
 mod cx;
 mod dependency;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use proto::{Delta, Event, Partition, Put, Report, ResourceKey, Revision, XdsKey};
 use rustc_hash::FxHashMap;
 
+use bucket::Bucket;
 pub(crate) use contribution::{IndexEntry, Output};
 pub(crate) use cx::Cx;
 use dependency::Dependencies;
@@ -25,12 +27,9 @@ use objects::Objects;
 pub use stats::{StageStats, Stats};
 
 use crate::env::Env;
-use crate::graph::{IndexKey, Member, NodeKey};
+use crate::graph::{IndexKey, NodeKey};
 
 type NodeId = u32;
-
-/// A bucket's members, each with how many nodes or objects contribute it.
-pub(crate) type Bucket = BTreeMap<Member, u32>;
 
 #[derive(Debug)]
 struct Node {

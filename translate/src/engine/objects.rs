@@ -10,7 +10,7 @@ use crate::model::{self, Decoded, Model};
 #[derive(Debug)]
 struct Stored {
     event: Event,
-    decoded: Result<Decoded, Fault>,
+    decoded: Result<Decoded, Box<Fault>>,
 }
 
 /// All live objects. Ordered, because a sweep walks the objects of one kind.
@@ -59,7 +59,7 @@ impl Objects {
         let status = ObjectStatus {
             observed_generation: stored.event.generation,
             conditions: vec![condition],
-            faults: vec![fault.clone()],
+            faults: vec![Fault::clone(fault)],
             ..ObjectStatus::default()
         };
         Some(Report { key: key.clone(), status: Some(status) })
@@ -81,7 +81,7 @@ impl Objects {
             stored.event.epoch = event.epoch;
             return false;
         }
-        let decoded = model::decode(&event.key, json);
+        let decoded = model::decode(&event.key, json).map_err(Box::new);
         self.by_key.insert(event.key.clone(), Stored { event: event.clone(), decoded });
         true
     }

@@ -62,21 +62,15 @@ impl Engine {
         differences(old_entries, entries, |e| removed.push(e.clone()), |e| added.push(e.clone()));
         for (index, member) in removed {
             let Some(bucket) = self.indexes.get_mut(&index) else { continue };
-            if let Some(count) = bucket.get_mut(&member) {
-                *count -= 1;
-                if *count == 0 {
-                    bucket.remove(&member);
-                    if bucket.is_empty() {
-                        self.indexes.remove(&index);
-                    }
-                    self.mark_readers(&Dependency::Index(index));
+            if bucket.take(&member) {
+                if bucket.len() == 0 {
+                    self.indexes.remove(&index);
                 }
+                self.mark_readers(&Dependency::Index(index));
             }
         }
         for (index, member) in added {
-            let count = self.indexes.entry(index.clone()).or_default().entry(member).or_default();
-            *count += 1;
-            if *count == 1 {
+            if self.indexes.entry(index.clone()).or_default().add(member) {
                 self.mark_readers(&Dependency::Index(index));
             }
         }
@@ -226,7 +220,7 @@ impl Engine {
                 self.changes.reports.entry(gone.key.clone()).or_insert(gone);
             }
             if let Some(report) = &new.report {
-                self.changes.reports.insert(report.key.clone(), report.clone());
+                self.changes.reports.insert(report.key.clone(), Report::clone(report));
             }
         }
     }
