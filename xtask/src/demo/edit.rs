@@ -31,7 +31,7 @@ pub(super) fn show(quickstart: &Quickstart, admin: SocketAddr, interrupt: &Inter
 }
 
 /// Replaces text in a file as editors do, by a rename; returns when, in nanoseconds since 1970.
-fn replace(file: &Path, old: &str, new: &str) -> Outcome<i128> {
+fn replace(file: &Path, old: &str, new: &str) -> Outcome<u128> {
     let failed = |error: std::io::Error| format!("cannot edit {}: {error}", file.display());
     let text = fs::read_to_string(file).map_err(failed)?;
     let edited = text.replace(old, new);
@@ -42,7 +42,7 @@ fn replace(file: &Path, old: &str, new: &str) -> Outcome<i128> {
     fs::write(&draft, edited).map_err(failed)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     fs::rename(draft, file).map_err(failed)?;
-    Ok(i128::try_from(now).unwrap_or_default())
+    Ok(now)
 }
 
 /// Asks without a pause. Anything but the old and then the new answer is wrong.
@@ -92,15 +92,14 @@ fn acked_deltas(admin: SocketAddr, since: u64, interrupt: &Interrupt) -> Outcome
     }
 }
 
-fn show_delta(delta: &Value, written: i128) {
+fn show_delta(delta: &Value, written: u128) {
     let list = |field: &str| delta[field].as_array().cloned().unwrap_or_default();
     let (resources, removed) = (list("resources"), list("removed"));
     let observed = delta["observed_unix_nanos"].as_i64().unwrap_or_default();
-    let until_observed = (i128::from(observed) - written) as f64 / 1e6;
-    let until_acked = until_observed + delta["acked_ms"].as_f64().unwrap_or_default();
+    let acked = observed as f64 / 1e6 + delta["acked_ms"].as_f64().unwrap_or_default();
+    let took = acked - written as f64 / 1e6;
     println!(
-        "delta {}: {} bytes, {} changed, {} removed; file written -> observed {until_observed:.1} ms, \
-         -> ACKed by Envoy {until_acked:.1} ms",
+        "delta {}: {} bytes, {} changed, {} removed; from the file written to Envoy's ACK {took:.1} ms",
         delta["revision"],
         delta["bytes"],
         resources.len(),
