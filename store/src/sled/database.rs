@@ -24,8 +24,9 @@ use crate::{Error, LogId, retention::Floor};
 const CACHE_BYTES: u64 = 4 << 20;
 /// How often sled tidies its file, in the background.
 const TIDY_MILLIS: u64 = 1000;
-/// Free space below which nothing is written: sled has no way back once a write of its own fails.
-const RESERVE_BYTES: u64 = 4 << 20;
+/// Free space below which nothing is written. sled tidies its file into it in the background, and once a
+/// write of its own fails it refuses all others.
+const RESERVE_BYTES: u64 = 16 << 20;
 /// How often and how long to wait for sled to let go of its file: two seconds in all.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);

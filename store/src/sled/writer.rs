@@ -9,13 +9,19 @@ use tokio::sync::oneshot;
 use super::{
     database::Database,
     layout::{FLOOR_KEY, PIECE, index_key, piece_key},
+    reading::Reading,
 };
-use crate::{Compaction, Error, index::entry_key, record::Prepared, retention::each_group};
+use crate::{
+    Compaction, Error,
+    index::entry_key,
+    record::Prepared,
+    retention::{Dropped, each_group},
+};
 
 /// Bytes after which a group is closed.
 const GROUP_BYTES: usize = 4 << 20;
-/// Events that a compaction drops at a time.
-const STEP: usize = 256;
+/// Pieces of records that a compaction drops at a time: sled rewrites the pages around them.
+const STEP_PIECES: u32 = 256;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -121,19 +127,31 @@ impl Writer {
         let mut raised = Batch::default();
         raised.insert(FLOOR_KEY, floor.encode());
         self.database.compact(raised, floor)?;
-        for step in dropped.chunks(STEP) {
-            let batch = self.database.reading(|log| {
-                let mut batch = Batch::default();
-                for gone in step {
-                    for piece in 0..log.pieces(gone.revision)? {
-                        batch.remove(&piece_key(gone.revision, piece));
-                    }
-                    batch.remove(index_key(&entry_key(&gone.object, gone.revision)));
-                }
-                Ok(batch)
-            })?;
+        let mut rest = &dropped[..];
+        while !rest.is_empty() {
+            self.database.check_space(0)?;
+            let (batch, taken) = self.database.reading(|log| removal(log, rest))?;
             self.database.compact(batch, floor)?;
+            rest = &rest[taken..];
         }
         Ok(floor.compaction(dropped.len()))
     }
+}
+
+/// Removes the first of these events, and says how many.
+fn removal(log: &Reading<'_>, events: &[Dropped]) -> Result<(Batch, usize), Error> {
+    let (mut batch, mut taken, mut pieces) = (Batch::default(), 0, 0);
+    for gone in events {
+        let more = log.pieces(gone.revision)?;
+        for piece in 0..more {
+            batch.remove(&piece_key(gone.revision, piece));
+        }
+        batch.remove(index_key(&entry_key(&gone.object, gone.revision)));
+        taken += 1;
+        pieces += more;
+        if pieces >= STEP_PIECES {
+            break;
+        }
+    }
+    Ok((batch, taken))
 }
