@@ -34,6 +34,8 @@ const DELTA_ADS: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/
 /// How much a peer may send before it must wait: requests of reconnecting proxies are large.
 const WINDOW: u32 = 4 << 20;
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long connections may take to end in order when the server stops.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Where proxies connect.
 #[derive(Debug)]
@@ -53,7 +55,8 @@ pub enum Error {
 }
 
 impl Distributor {
-    /// Serves proxies until `shutdown` resolves; then ends the streams and returns.
+    /// Serves proxies until `shutdown` resolves; then ends the streams and returns within about a second,
+    /// whatever the proxies do.
     ///
     /// # Errors
     /// If the listener fails.
@@ -65,26 +68,39 @@ impl Distributor {
     ) -> Result<(), Error> {
         let (stop, stopped) = watch::channel(false);
         let ads = Ads { distributor: self, auth, stopped };
-        let shutdown = async move {
+        let stopping = wait(stop.subscribe());
+        let server = async {
+            let builder = tonic::transport::Server::builder()
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW)
+                .http2_keepalive_interval(Some(KEEPALIVE));
+            match listener {
+                Listener::Tcp(socket) => {
+                    let incoming = TcpIncoming::from(socket).with_nodelay(Some(true));
+                    builder.serve_with_incoming_shutdown(ads, incoming, stopping).await
+                }
+                Listener::Unix(socket) => {
+                    let incoming = UnixListenerStream::new(socket);
+                    builder.serve_with_incoming_shutdown(ads, incoming, stopping).await
+                }
+            }
+        };
+        let patience = async {
             shutdown.await;
             let _ = stop.send(true);
+            tokio::time::sleep(GRACE).await;
         };
-        let server = tonic::transport::Server::builder()
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW)
-            .http2_keepalive_interval(Some(KEEPALIVE));
-        match listener {
-            Listener::Tcp(socket) => {
-                let incoming = TcpIncoming::from(socket).with_nodelay(Some(true));
-                server.serve_with_incoming_shutdown(ads, incoming, shutdown).await?;
-            }
-            Listener::Unix(socket) => {
-                let incoming = UnixListenerStream::new(socket);
-                server.serve_with_incoming_shutdown(ads, incoming, shutdown).await?;
-            }
+        tokio::select! {
+            served = server => Ok(served?),
+            // A peer that does not read must not hold up the process.
+            () = patience => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Resolves when the watched value is true or its sender is gone.
+async fn wait(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 #[derive(Clone)]

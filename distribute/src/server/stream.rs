@@ -13,7 +13,7 @@ use tokio::{
 };
 use tonic::{Request, Status, Streaming, codegen::tokio_stream::wrappers::ReceiverStream};
 
-use super::{Ads, Slot};
+use super::{Ads, Slot, wait};
 use crate::{
     auth::bearer,
     distributor::{Distributor, Feedback, Inbox, Shared, lock},
@@ -36,9 +36,12 @@ pub(super) async fn open(
     let token = bearer(request.metadata().as_ref()).map(str::to_owned);
     let mut requests = request.into_inner();
     let patience = ads.distributor.inner.options.first_request_timeout;
-    let first = timeout(patience, requests.message()).await.map_err(|_| {
-        Status::deadline_exceeded("no request came on the stream: the proxy must send one with its node")
-    })??;
+    let first = tokio::select! {
+        first = timeout(patience, requests.message()) => first.map_err(|_| {
+            Status::deadline_exceeded("no request came on the stream: the proxy must send one with its node")
+        })??,
+        () = wait(ads.stopped.clone()) => return Err(stopping()),
+    };
     let first = first.ok_or_else(|| Status::invalid_argument("the stream ended before its first request"))?;
     let Some(node) = first.node.as_ref().filter(|node| !node.id.is_empty()) else {
         return Err(Status::invalid_argument(
@@ -82,8 +85,13 @@ impl Proxy {
         if lock(&distributor.inner.registry).connected(&scope, &proxy, version) {
             distributor.tell(Feedback::Connected { proxy: proxy.clone(), scope: scope.clone() });
         }
-        if let Err(status) = self.talk(first, requests, stopped).await {
-            let _ = self.responses.send(Err(status)).await;
+        // Waiting for a proxy that does not read is cut short, too; then there is no room for the status.
+        let end = tokio::select! {
+            end = self.talk(first, requests) => end,
+            () = wait(stopped) => Err(stopping()),
+        };
+        if let Err(status) = end {
+            let _ = self.responses.try_send(Err(status));
         }
         if lock(&distributor.inner.registry).disconnected(&scope, &proxy) {
             distributor.tell(Feedback::Disconnected { proxy, scope });
@@ -92,12 +100,7 @@ impl Proxy {
 
     /// # Errors
     /// The status that the stream ends with.
-    async fn talk(
-        &mut self,
-        first: DeltaDiscoveryRequest,
-        mut requests: Requests,
-        mut stopped: watch::Receiver<bool>,
-    ) -> Result<(), Status> {
+    async fn talk(&mut self, first: DeltaDiscoveryRequest, mut requests: Requests) -> Result<(), Status> {
         self.request(&first).await?;
         let patience = self.distributor.inner.options.cluster_timeout;
         let mut waiting: Option<Instant> = None;
@@ -112,7 +115,8 @@ impl Proxy {
             tokio::select! {
                 request = requests.message() => match request {
                     Ok(Some(request)) => self.request(&request).await?,
-                    Ok(None) | Err(_) => return Ok(()),
+                    Ok(None) => return Ok(()),
+                    Err(status) => return Err(status),
                 },
                 () = self.inbox.wake.notified() => {
                     let changes = self.inbox.take();
@@ -123,9 +127,6 @@ impl Proxy {
                     self.step(Input::Stalled).await?;
                 }
                 () = self.responses.closed() => return Ok(()),
-                () = stop(&mut stopped) => {
-                    return Err(Status::unavailable("the server is stopping: reconnect"));
-                }
             }
         }
     }
@@ -193,9 +194,8 @@ impl Proxy {
     }
 }
 
-/// Resolves when the server stops. The guard of the watched value must not live across an await.
-async fn stop(stopped: &mut watch::Receiver<bool>) {
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+fn stopping() -> Status {
+    Status::unavailable("the server is stopping: reconnect")
 }
 
 fn envoy_version(node: &Node) -> String {
