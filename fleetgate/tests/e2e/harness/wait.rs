@@ -1,0 +1,21 @@
+//! Waiting for conditions, never for time.
+
+use std::time::{Duration, Instant};
+
+/// The longest that anything may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Asks again and again until the answer is good; panics with the last complaint after the deadline.
+pub(crate) async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(complaint) => {
+                assert!(Instant::now() < end, "not within {DEADLINE:?}: {what}; last: {complaint}");
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

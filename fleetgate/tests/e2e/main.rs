@@ -1,0 +1,32 @@
+//! The product through a real Envoy: what clients get and what backends see.
+//!
+//! Needs `FLEETGATE_ENVOY`, the path of an Envoy; without it each test says so and passes. Most tests
+//! share one running `fleetgate standalone` and one Gateway, each with a namespace and a hostname of its
+//! own; those that restart or break things start their own.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not know as such
+
+mod attachment;
+mod backend_tls;
+mod balancing;
+mod commands;
+mod cors;
+mod errors;
+mod faults;
+mod grants;
+mod harness;
+mod headers;
+mod hostnames;
+mod https;
+mod listeners;
+mod live;
+mod matching;
+mod mirrors;
+mod misdirected;
+mod precedence;
+mod protocols;
+mod redirects;
+mod restarts;
+mod retries;
+mod rewrites;
+mod timeouts;
