@@ -96,7 +96,7 @@ fn wait_until_ready(
             Ok(answer) => answer.body.trim().to_owned(),
             Err(problem) => problem,
         };
-        running.iter_mut().try_for_each(Running::check)?;
+        all_alive(running, interrupt)?;
         if Instant::now() > limit {
             let seconds = READY.as_secs();
             return Err(format!("not ready after {seconds} s: {missing}\n{}", running[0].last_lines()));
@@ -108,9 +108,19 @@ fn wait_until_ready(
 /// Until Ctrl-C, or until one of the processes dies.
 fn stay(running: &mut [Running], interrupt: &Interrupt) -> Outcome {
     while interrupt.pause(Duration::from_millis(100)).is_ok() {
-        running.iter_mut().try_for_each(Running::check)?;
+        let alive = all_alive(running, interrupt);
+        if interrupt.check().is_ok() {
+            alive?;
+        }
     }
     Ok(())
+}
+
+/// A Ctrl-C reaches the processes, too: then their end is no fault.
+fn all_alive(running: &mut [Running], interrupt: &Interrupt) -> Outcome {
+    let alive = running.iter_mut().try_for_each(Running::check);
+    interrupt.check()?;
+    alive
 }
 
 fn print_urls(quickstart: &Quickstart, admin: SocketAddr, fleetgate: &Path, folder: &Path) {
