@@ -29,6 +29,8 @@ use blame::Blames;
 
 /// Batches that waited while one was made durable are taken together, up to this many.
 const TOGETHER: usize = 256;
+/// Events of one append at most.
+const APPEND: usize = 256;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
@@ -43,7 +45,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { history: 10, snapshot_every: 10_000 }
+        Options { history: 10, snapshot_every: 50_000 }
     }
 }
 
@@ -185,8 +187,23 @@ impl Shard {
         }
     }
 
-    /// Appends until it succeeds; none if nothing is left to append.
+    /// Appends in parts until all of it is there; none if nothing is left to append. A log holds all that
+    /// one append touches in memory, and a first listing can be the whole cluster.
     async fn append(&self, batch: &mut Vec<Event>) -> Option<Revision> {
+        let mut last = None;
+        let mut appended = Vec::with_capacity(batch.len());
+        while !batch.is_empty() {
+            let rest = batch.split_off(batch.len().min(APPEND));
+            let mut part = std::mem::replace(batch, rest);
+            last = self.append_part(&mut part).await.or(last);
+            appended.append(&mut part);
+        }
+        *batch = appended;
+        last
+    }
+
+    /// Appends until it succeeds; none if nothing is left to append.
+    async fn append_part(&self, batch: &mut Vec<Event>) -> Option<Revision> {
         let mut pause = FIRST_RETRY;
         let mut failing = false;
         loop {

@@ -20,7 +20,7 @@ pub use delta::{Delta, PrivateKeyRef, Put, XdsKey, XdsKind};
 pub use event::{Change, Event};
 pub use hash::ContentHash;
 pub use key::{ClusterId, Kind, Name, ResourceKey};
-pub use report::{Condition, Fault, ListenerStatus, ObjectStatus, ParentStatus, Report};
+pub use report::{Condition, Fault, JsonText, ListenerStatus, ObjectStatus, ParentStatus, Report};
 pub use revision::{Epoch, Partition, Revision};
 
 /// Cheaply cloned, immutable string: the type of every name in a key.

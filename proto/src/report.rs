@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{ArcStr, ResourceKey};
@@ -77,12 +77,45 @@ pub struct ListenerStatus {
     pub conditions: Vec<Condition>,
 }
 
+/// A JSON value kept as text: there is one for each route, and a tree would weigh ten times as much.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JsonText(ArcStr);
+
+impl JsonText {
+    /// The text of a value; `null` for what JSON cannot say.
+    pub fn of(value: &impl Serialize) -> Self {
+        JsonText(serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned()).into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value.
+    pub fn to_value(&self) -> Value {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+impl Serialize for JsonText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|value| JsonText::of(&value))
+    }
+}
+
 /// Status of a route for one parent, or of a policy for one ancestor.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentStatus {
-    /// The `parentRef` (or `ancestorRef`) as the user wrote it, in canonical JSON form.
-    pub parent_ref: Value,
+    /// The `parentRef` (or `ancestorRef`) as the user wrote it.
+    pub parent_ref: JsonText,
     /// The Gateway it resolves to.
     #[serde(skip)]
     pub gateway: Option<ResourceKey>,

@@ -1,6 +1,6 @@
 //! The proxies of one Gateway and what they have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use distribute::Feedback;
 use proto::{ResourceKey, Revision, XdsKey, XdsKind};
@@ -130,7 +130,7 @@ impl Gateway {
                 "ackedRevision": proxy.acked.map(|revision| revision.0),
                 "currentRevision": self.touched.0,
                 "lastNack": proxy.nack.as_ref().map(nack),
-                "refused": self.refused.iter().map(|(key, _)| key.to_string()).collect::<BTreeSet<_>>(),
+                "refused": self.refused.keys().map(ToString::to_string).collect::<Vec<_>>(),
             })
         };
         self.proxies.iter().map(proxy).collect()

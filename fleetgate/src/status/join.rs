@@ -135,7 +135,7 @@ mod tests {
     fn a_refused_route_says_so_for_the_gateway_that_refused_it_only() {
         let other = ResourceKey::local(Kind::GATEWAY, "default", "other");
         let parent = |gateway: &ResourceKey| ParentStatus {
-            parent_ref: Value::Null,
+            parent_ref: proto::JsonText::of(&()),
             gateway: Some(gateway.clone()),
             conditions: vec![Condition::new("Accepted", true, "Accepted", "")],
         };

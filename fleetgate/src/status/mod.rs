@@ -156,7 +156,10 @@ impl Statuses {
         missing.extend(inner.log_error.iter().map(|error| format!("the event log fails: {error}")));
         for key in inner.accepted() {
             let state = inner.gateways.get(key);
-            let why = state.unwrap_or(&Gateway::default()).missing(self.needs_proxies);
+            let why = match state {
+                Some(gateway) => gateway.missing(self.needs_proxies),
+                None => Gateway::default().missing(self.needs_proxies),
+            };
             missing.extend(why.map(|why| format!("Gateway {}: {why}", key.namespaced_name())));
         }
         missing

@@ -22,7 +22,7 @@ pub(crate) enum Place<'a> {
     /// `status.listeners[name]`
     Listener(&'a str),
     /// `status.parents[parentRef]` or `status.ancestors[ancestorRef]`
-    Parent(&'a serde_json::Value),
+    Parent(&'a proto::JsonText),
 }
 
 impl Place<'_> {
@@ -30,7 +30,7 @@ impl Place<'_> {
         match self {
             Place::Object => 0,
             Place::Listener(name) => ContentHash::of_named("listener", name.as_bytes()).0,
-            Place::Parent(reference) => ContentHash::of_named("parent", reference.to_string().as_bytes()).0,
+            Place::Parent(reference) => ContentHash::of_named("parent", reference.as_str().as_bytes()).0,
         }
     }
 }

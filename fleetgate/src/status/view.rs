@@ -80,7 +80,7 @@ impl View<'_> {
 
     fn parent(&self, reference: &str, parent: &proto::report::ParentStatus) -> Value {
         json!({
-            reference: parent.parent_ref,
+            reference: parent.parent_ref.to_value(),
             "controllerName": self.controller,
             "conditions": self.conditions(Place::Parent(&parent.parent_ref), &parent.conditions),
         })

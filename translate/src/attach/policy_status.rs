@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proto::{Condition, Fault, ObjectStatus, ParentStatus, Report, ResourceKey, literal};
+use proto::{Condition, Fault, JsonText, ObjectStatus, ParentStatus, Report, ResourceKey, literal};
 use serde_json::json;
 
 use super::{backend, fault};
@@ -23,12 +23,12 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let conditions: Vec<Condition> =
         vec![accepted.condition(literal!("Accepted")), resolved.condition(literal!("ResolvedRefs"))];
     let ancestor = |gateway: ResourceKey| ParentStatus {
-        parent_ref: json!({
+        parent_ref: JsonText::of(&json!({
             "group": gateway.kind.group(),
             "kind": gateway.kind.kind(),
             "namespace": gateway.namespace.as_str(),
             "name": gateway.name.as_str(),
-        }),
+        })),
         gateway: Some(gateway),
         conditions: conditions.clone(),
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use proto::{ArcStr, Condition, Fault, ObjectStatus, ParentStatus, Report, ResourceKey, literal};
+use proto::{ArcStr, Condition, Fault, JsonText, ObjectStatus, ParentStatus, Report, ResourceKey, literal};
 
 use super::parent::{self, Attempt};
 use super::{Problem, RuleCx, rule, sentence};
@@ -173,7 +173,7 @@ impl Health {
             conditions.push(partially.condition(literal!("PartiallyInvalid")));
         }
         ParentStatus {
-            parent_ref: serde_json::to_value(&attempt.parent).unwrap_or_default(),
+            parent_ref: JsonText::of(&attempt.parent),
             gateway: Some(attempt.gateway.clone()),
             conditions,
         }
