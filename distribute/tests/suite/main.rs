@@ -7,3 +7,4 @@ mod client;
 mod envoy;
 mod grpc;
 mod pieces;
+mod proxy;

@@ -32,7 +32,7 @@ use envoy_types::pb::{
         },
         r#type::matcher::v3::RegexMatcher,
     },
-    google::protobuf::Any,
+    google::protobuf::{Any, Duration},
 };
 use prost::{Message, Name};
 use proto::{ContentHash, Delta, Kind, PrivateKeyRef, Put, ResourceKey, Revision, XdsKey, XdsKind};
@@ -81,11 +81,21 @@ fn address(port: u16) -> Option<Address> {
 
 /// An EDS cluster.
 pub(crate) fn cluster(name: &str) -> Put {
+    cluster_with(name, 5)
+}
+
+/// A cluster that Envoy refuses, because its connections time out before they begin.
+pub(crate) fn bad_cluster(name: &str) -> Put {
+    cluster_with(name, -1)
+}
+
+fn cluster_with(name: &str, connect_timeout: i64) -> Put {
     let eds = EdsClusterConfig { eds_config: ads(), ..Default::default() };
     let message = Cluster {
         name: name.into(),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(eds),
+        connect_timeout: Some(Duration { seconds: connect_timeout, nanos: 0 }),
         ..Default::default()
     };
     put(key(XdsKind::Cluster, name), &message)
