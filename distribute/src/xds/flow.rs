@@ -137,10 +137,17 @@ impl Session {
         let ready = self.awaited.is_empty()
             && clusters.inflight.as_ref().is_none_or(|push| !push.adds())
             && !clusters.dirty.keys().any(is_new)
-            && self.get(ResourceType::Secret).is_idle();
+            && !self.owes_secrets(scope);
         let open = ready || self.stalled;
         self.stalled &= !ready;
         open
+    }
+
+    /// True while secrets that exist are on their way. Their removals wait for listeners instead.
+    fn owes_secrets(&self, scope: &Scope) -> bool {
+        let secrets = self.get(ResourceType::Secret);
+        secrets.inflight.is_some()
+            || secrets.dirty.keys().any(|name| is_ready(scope, ResourceType::Secret, name))
     }
 
     fn may_remove(&self, kind: ResourceType, scope: &Scope) -> bool {
