@@ -1,4 +1,4 @@
-//! docs/cli.md names every flag and every metric, and no metric that is not there.
+//! What the documents say is there: flags, metrics, linked files, and an example without faults.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not know as such
 
@@ -60,6 +60,34 @@ fn every_flag_of_every_command_is_in_the_manual() {
         missing.extend(variables.filter(|variable| !manual.contains(variable.as_str())));
     }
     assert!(missing.is_empty(), "docs/cli.md does not have {missing:?}");
+}
+
+#[test]
+fn the_quickstart_has_no_faults() {
+    let Some(fleetgate) = fleetgate() else { return };
+    let output = Command::new(fleetgate)
+        .args(["translate", "--config", "examples/quickstart"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn links_lead_to_files() {
+    let mut broken = Vec::new();
+    for document in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "docs/cli.md", "loadtest/README.md"] {
+        let path = root().join(document);
+        let text = fs::read_to_string(&path).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let local = targets.filter(|target| !target.is_empty() && !target.contains("://"));
+        broken.extend(
+            local
+                .filter(|target| !path.parent().unwrap().join(target).exists())
+                .map(|target| format!("{document}: {target}")),
+        );
+    }
+    assert!(broken.is_empty(), "links to nowhere: {broken:?}");
 }
 
 #[test]
