@@ -15,5 +15,5 @@ pub mod yaml;
 
 pub use fault::SourceFault;
 pub use keys::KeyStore;
-pub use limits::Limits;
+pub use limits::{Limits, Schema};
 pub use object::spec_hash;

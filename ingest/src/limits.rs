@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use proto::{Fault, ResourceKey};
+use serde_json::Value;
+
 /// Bounds on what one file may cost. What is beyond them is a fault, never a crash or a swollen process.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -20,6 +23,16 @@ pub struct Limits {
     /// How long a vanished file may take to come back before its objects are deleted. Editors and
     /// `git checkout` replace a file by removing and creating it; this keeps that from being a deletion.
     pub removal_grace: Duration,
+    /// What an API server's schema would refuse. An object with such faults is not taken: its last good
+    /// version stays in effect.
+    pub schema: Schema,
+}
+
+/// Says what is wrong with the form of an object; nothing for a good one.
+pub type Schema = fn(&ResourceKey, &Value) -> Vec<Fault>;
+
+fn anything_goes(_: &ResourceKey, _: &Value) -> Vec<Fault> {
+    Vec::new()
 }
 
 impl Default for Limits {
@@ -32,6 +45,7 @@ impl Default for Limits {
             alias_values: 10_000,
             directory_depth: 32,
             removal_grace: Duration::from_millis(20),
+            schema: anything_goes,
         }
     }
 }

@@ -6,6 +6,7 @@ use proto::json::Printer;
 use serde_json::{Value, json};
 
 use super::print;
+use super::standalone::limits;
 use crate::args::{Form, Translate};
 use crate::resources::{assemble, to_json};
 use crate::status::view;
@@ -13,8 +14,8 @@ use crate::yaml::to_yaml;
 
 /// True if no object was refused.
 pub(super) fn run(args: &Translate) -> anyhow::Result<bool> {
-    let listing = directory::read_once(directory::Options::new(&args.config))
-        .with_context(|| "cannot read --config".to_owned())?;
+    let options = directory::Options { limits: limits(), ..directory::Options::new(&args.config) };
+    let listing = directory::read_once(options).with_context(|| "cannot read --config".to_owned())?;
     let env = translate::Env::default();
     let snapshot = translate::translate(listing.events, &env);
     let printer = Printer::new().context("the descriptors of Envoy's messages")?;

@@ -137,6 +137,14 @@ impl Reader<'_> {
             None
         };
         let (payload, spec) = canonical::write(&map);
+        let faults = (self.limits.schema)(&key, &Value::Object(map));
+        if !faults.is_empty() {
+            for fault in faults {
+                let refusal = Refusal::new(&fault.field, fault.problem, fault.remedy);
+                self.fault(item, Some(&key), refusal);
+            }
+            return;
+        }
         if holds_private_key(&payload) {
             let refusal = Refusal::new(
                 "",
@@ -251,5 +259,7 @@ fn is_part(part: &str) -> bool {
         && bytes.last().is_some_and(|b| alphanumeric(*b))
 }
 
+#[cfg(test)]
+mod schema_tests;
 #[cfg(test)]
 mod tests;
