@@ -31,8 +31,11 @@ fn choose(status: &Value, what: What) -> Vec<Value> {
     }
 }
 
+/// Makes the cells of one item.
+type Row = fn(&Value) -> Vec<String>;
+
 fn table(what: What, items: &[Value], wide: bool) -> String {
-    let (mut header, row): (Vec<&str>, fn(&Value) -> Vec<String>) = match what {
+    let (mut header, row): (Vec<&str>, Row) = match what {
         What::Gateways => {
             (vec!["NAMESPACE", "NAME", "ADDRESS", "ROUTES", "ACCEPTED", "PROGRAMMED"], gateway_row)
         }
@@ -72,7 +75,7 @@ fn route_row(item: &Value) -> Vec<String> {
     let all = |kind: &str| {
         let states: Vec<String> =
             parents.iter().map(|parent| condition(&parent["conditions"], kind)).collect();
-        states.iter().find(|state| *state != "True").or(states.first()).cloned().unwrap_or_default()
+        states.iter().find(|state| *state != "True").or_else(|| states.first()).cloned().unwrap_or_default()
     };
     let names: Vec<String> = parents.iter().map(|parent| text(&parent["parentRef"]["name"])).collect();
     vec![

@@ -35,7 +35,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<bool> {
 }
 
 fn bootstrap(args: &Bootstrap) -> anyhow::Result<()> {
-    let config = args.config.as_deref().unwrap_or(std::path::Path::new("."));
+    let config = args.config.as_deref().unwrap_or_else(|| std::path::Path::new("."));
     let state = state_dir::resolve(args.state_dir.as_deref(), config)?;
     state_dir::create(&state)?;
     let tokens = Tokens::open(&state.join("secret"))?;

@@ -26,6 +26,7 @@ impl Clock for Pauses {
     async fn sleep(&self, pause: Duration) {
         *self.now.lock().unwrap() += pause;
         self.asked.send(pause).unwrap();
+        tokio::task::yield_now().await;
     }
 }
 
@@ -34,6 +35,9 @@ fn pauses() -> (Pauses, mpsc::UnboundedReceiver<Duration>) {
     (Pauses { now: Arc::new(Mutex::new(Instant::now())), asked }, receiver)
 }
 
+/// Waits without a child process, and keeps its arguments.
+const FOREVER: &str = "echo up\nmkfifo \"$0.fifo\" 2>/dev/null\nread line < \"$0.fifo\"";
+
 /// A script in place of Envoy.
 fn spec(dir: &Path, script: &str) -> Spec {
     let program = dir.join("envoy.sh");
@@ -41,6 +45,15 @@ fn spec(dir: &Path, script: &str) -> Spec {
     fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
     let gateway = ResourceKey::local(Kind::GATEWAY, "default", "web");
     Spec { program, concurrency: 1, files: Files::new(dir, &gateway), bootstrap: "{}".into() }
+}
+
+/// Starts it and waits until it runs: before that it has no command line.
+fn start(spec: &Spec) -> Process {
+    let process = Process::start(spec).unwrap();
+    while !fs::read(&spec.files.log).unwrap().ends_with(b"up\n") {
+        std::thread::yield_now();
+    }
+    process
 }
 
 #[tokio::test]
@@ -75,8 +88,8 @@ async fn a_program_that_cannot_run_is_tried_again() {
 #[tokio::test]
 async fn a_process_left_behind_is_adopted_and_ended_by_the_next_keeper() {
     let dir = tempfile::tempdir().unwrap();
-    let spec = spec(dir.path(), "while :; do sleep 600; done");
-    let first = Process::start(&spec).unwrap();
+    let spec = spec(dir.path(), FOREVER);
+    let first = start(&spec);
     let pid = first.id().unwrap();
     let mut adopted = Process::adopt(&spec).expect("the process lives");
     assert_eq!(adopted.id(), Some(pid));
@@ -91,8 +104,8 @@ async fn a_process_left_behind_is_adopted_and_ended_by_the_next_keeper() {
 #[tokio::test]
 async fn an_order_to_leave_lets_it_run_and_an_order_to_end_does_not() {
     let dir = tempfile::tempdir().unwrap();
-    let spec = spec(dir.path(), "while :; do sleep 600; done");
-    let running = Process::start(&spec).unwrap();
+    let spec = spec(dir.path(), FOREVER);
+    let running = start(&spec);
     let (clock, _asked) = pauses();
     let (orders, receiver) = watch::channel(Order::Leave);
     keep("default/web".into(), spec.clone(), clock.clone(), receiver).await;

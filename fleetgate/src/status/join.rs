@@ -84,7 +84,6 @@ fn fault(key: &ResourceKey, piece: &XdsKey, message: &str) -> Fault {
 mod tests {
     use proto::report::{ListenerStatus, ParentStatus};
     use proto::{Condition, Kind, ObjectStatus, ResourceKey, XdsKey, XdsKind};
-    use serde_json::Value;
 
     use super::{Programming, Refusals, effective};
 

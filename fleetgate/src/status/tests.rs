@@ -1,1 +1,136 @@
+use distribute::Feedback;
+use distribute::shard::Blame;
+use proto::report::ParentStatus;
+use proto::{Condition, Delta, Kind, ObjectStatus, Put, Report, ResourceKey, Revision, XdsKey, XdsKind};
+use serde_json::Value;
 
+use super::Statuses;
+
+fn gateway() -> ResourceKey {
+    ResourceKey::local(Kind::GATEWAY, "default", "web")
+}
+
+fn listener_piece() -> XdsKey {
+    XdsKey::new(gateway(), XdsKind::Listener, "http")
+}
+
+fn delta(revision: u64, reports: Vec<Report>) -> Delta {
+    let key = listener_piece();
+    let put = Put { key, version: proto::ContentHash(1), body: bytes::Bytes::new(), private_key: None };
+    Delta { revision: Revision(revision), puts: vec![put], reports, ..Delta::default() }
+}
+
+fn gateway_report() -> Report {
+    let conditions = ["Accepted", "Programmed"].map(|kind| Condition::new(kind, true, kind, "")).into();
+    Report { key: gateway(), status: Some(ObjectStatus { conditions, ..ObjectStatus::default() }) }
+}
+
+fn statuses() -> Statuses {
+    let statuses = Statuses::new("c".into(), true);
+    statuses.listed(Box::new(|_, _| None));
+    statuses
+}
+
+fn connected() -> Feedback {
+    Feedback::Connected { proxy: "p".into(), scope: gateway() }
+}
+
+fn acked(revision: u64) -> Feedback {
+    Feedback::Acked { proxy: "p".into(), scope: gateway(), revision: Revision(revision) }
+}
+
+fn programmed(statuses: &Statuses) -> (String, String) {
+    let shown = statuses.to_json();
+    let objects = shown["objects"].as_array().unwrap();
+    let gateway = objects.iter().find(|object| object["kind"] == "Gateway").unwrap();
+    let condition = &gateway["status"]["conditions"][1];
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    (text(&condition["status"]), text(&condition["reason"]))
+}
+
+#[test]
+fn a_gateway_becomes_programmed_and_ready_with_the_ack() {
+    let statuses = statuses();
+    statuses.published(&delta(5, vec![gateway_report()]));
+    assert!(statuses.wanted().borrow().contains(&gateway()));
+    assert_eq!(programmed(&statuses), ("False".into(), "Pending".into()));
+    assert!(statuses.missing()[0].contains("no Envoy is connected"));
+    statuses.feedback(&connected(), &[]);
+    statuses.feedback(&acked(4), &[]);
+    assert!(statuses.missing()[0].contains("revision 5"), "{:?}", statuses.missing());
+    statuses.feedback(&acked(5), &[]);
+    assert_eq!(programmed(&statuses), ("True".into(), "Programmed".into()));
+    assert_eq!(statuses.missing(), Vec::<String>::new());
+}
+
+#[test]
+fn a_route_that_attaches_does_not_unprogram_the_gateway() {
+    let statuses = statuses();
+    statuses.published(&delta(5, vec![gateway_report()]));
+    statuses.feedback(&acked(5), &[]);
+    statuses.published(&delta(6, vec![gateway_report()]));
+    assert_eq!(programmed(&statuses).0, "True");
+}
+
+#[test]
+fn a_refused_listener_is_invalid_until_it_heals() {
+    let statuses = statuses();
+    statuses.published(&delta(5, vec![gateway_report()]));
+    statuses.feedback(&connected(), &[]);
+    let nack = Feedback::Nacked {
+        proxy: "p".into(),
+        scope: gateway(),
+        revision: Revision(5),
+        keys: vec![listener_piece()],
+        message: "cannot bind".into(),
+    };
+    let blame = Blame { object: gateway(), piece: listener_piece(), message: "cannot bind".into() };
+    statuses.feedback(&nack, &[blame]);
+    assert_eq!(programmed(&statuses), ("False".into(), "Invalid".into()));
+    assert_eq!(statuses.to_json()["faults"].as_array().unwrap().len(), 1);
+    assert_eq!(statuses.to_json()["proxies"][0]["lastNack"]["message"], "cannot bind");
+    assert_eq!(statuses.missing(), Vec::<String>::new(), "it is reported as faulty");
+    statuses.feedback(&Feedback::Healed { scope: gateway(), keys: vec![listener_piece()] }, &[]);
+    statuses.feedback(&acked(6), &[]);
+    assert_eq!(programmed(&statuses).0, "True");
+    assert_eq!(statuses.to_json()["faults"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_refused_route_heals_when_its_piece_does() {
+    let statuses = statuses();
+    let route = ResourceKey::local(Kind::HTTP_ROUTE, "default", "r");
+    let parents = vec![ParentStatus {
+        parent_ref: proto::JsonText::of(&()),
+        gateway: Some(gateway()),
+        conditions: vec![Condition::new("Accepted", true, "Accepted", "")],
+    }];
+    let status = ObjectStatus { parents, ..ObjectStatus::default() };
+    statuses.published(&delta(5, vec![Report { key: route.clone(), status: Some(status) }]));
+    let accepted =
+        || statuses.to_json()["objects"][0]["status"]["parents"][0]["conditions"][0]["status"].clone();
+    let piece = XdsKey::virtual_host(gateway(), "t", "*");
+    let blame = Blame { object: route, piece: piece.clone(), message: "no".into() };
+    statuses.feedback(&connected(), &[blame]);
+    assert_eq!(accepted(), "False");
+    statuses.feedback(&Feedback::Healed { scope: gateway(), keys: vec![piece] }, &[]);
+    assert_eq!(accepted(), "True");
+}
+
+#[test]
+fn a_gateway_that_goes_is_not_wanted_any_more() {
+    let statuses = statuses();
+    statuses.published(&delta(5, vec![gateway_report()]));
+    statuses.published(&delta(6, vec![Report { key: gateway(), status: None }]));
+    assert!(statuses.wanted().borrow().is_empty());
+    assert_eq!(statuses.missing(), Vec::<String>::new());
+}
+
+#[test]
+fn a_failing_log_is_not_ready() {
+    let statuses = statuses();
+    statuses.log_failing(Some("the disk is full".into()));
+    assert!(statuses.missing()[0].contains("the disk is full"));
+    statuses.log_failing(None);
+    assert!(statuses.missing().is_empty());
+}
