@@ -28,5 +28,5 @@ fn what_the_schema_refuses_is_a_fault_and_no_object() {
     assert_eq!(parse(&text(true), false, &ClusterId::LOCAL, &limits).objects.len(), 1);
     let refused = parse(&text(false), false, &ClusterId::LOCAL, &limits);
     assert!(refused.objects.is_empty() && refused.broken, "its last good version stays");
-    assert_eq!((refused.faults[0].line, refused.faults[0].problem.as_str()), (5, "is not true"));
+    assert_eq!((refused.faults[0].line, refused.faults[0].problem.as_str()), (4, "is not true"));
 }

@@ -31,6 +31,9 @@ pub(crate) fn compute(gateway: &ResourceKey, table: &ArcStr, domain: &ArcStr, cx
     output
 }
 
+/// An encoded route with what decides its place: its hostname as written and its HTTPRoute's creation.
+type Candidate<'a> = (Reverse<(usize, usize)>, &'a Entry, &'a ArcStr);
+
 /// A route that serves a domain, with the hostname that it wrote for it.
 struct Serving<'a> {
     key: &'a ResourceKey,
@@ -48,7 +51,7 @@ fn serving(
     cx: &mut Cx<'_>,
 ) -> Vec<Bytes> {
     let serving = find(gateway, listener, domain, cx);
-    let mut candidates: Vec<(Reverse<(usize, usize)>, &Entry, &ArcStr)> = Vec::with_capacity(serving.len());
+    let mut candidates: Vec<Candidate<'_>> = Vec::with_capacity(serving.len());
     for Serving { route, written, .. } in serving {
         let here = |a: &&Attachment| a.table == *table && a.listener == *listener && a.gateway == *gateway;
         let context = route.attachments.iter().find(here).map(|a| a.context);

@@ -203,7 +203,7 @@ impl Model {
         }
     }
 
-    fn from_scratch(&self) -> Snapshot {
+    fn translated(&self) -> Snapshot {
         let events = self.objects.iter().map(|(key, variant)| event(key.clone(), Some(*variant), Epoch(0)));
         translate::translate(events, &Env::default())
     }
@@ -236,7 +236,7 @@ proptest! {
         for (number, batch) in batches.iter().enumerate() {
             let events: Vec<Event> = batch.iter().flat_map(|step| model.events(step, &world)).collect();
             fold(&mut folded, engine.apply(Revision(number as u64 + 1), &events));
-            let scratch = model.from_scratch();
+            let scratch = model.translated();
             prop_assert_eq!(&folded.reports, &scratch.reports, "reports after batch {}: {:?}", number, batch);
             let (folded_puts, scratch_puts): (Vec<_>, Vec<_>) =
                 (folded.puts.values().collect(), scratch.puts.values().collect());
