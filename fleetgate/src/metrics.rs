@@ -30,6 +30,7 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
         .and_then(PrometheusBuilder::install_recorder)
         .context("cannot set up metrics")?;
     describe();
+    distribute::metrics::describe();
     Ok(handle)
 }
 
