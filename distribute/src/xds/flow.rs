@@ -76,7 +76,7 @@ impl Session {
                 }
                 Step::Remove => {
                     self.of(kind).sent.remove(&name);
-                    self.awaited.remove(&name);
+                    self.removed(kind, &name, mark);
                     response.removed.push(name);
                 }
                 Step::Put(resource, seq) => {
@@ -91,6 +91,19 @@ impl Session {
             response.observed = push.mark.map_or(0, |mark| mark.observed);
             self.of(kind).inflight = Some(push);
             out.responses.push(response);
+        }
+    }
+
+    /// A cluster whose endpoints went needs them again if they come back.
+    fn removed(&mut self, kind: ResourceType, name: &ArcStr, mark: Mark) {
+        match kind {
+            ResourceType::Cluster => {
+                self.awaited.remove(name);
+            }
+            ResourceType::Endpoints if self.get(ResourceType::Cluster).sent.contains_key(name) => {
+                self.awaited.insert(name.clone(), mark.revision);
+            }
+            _ => {}
         }
     }
 
@@ -109,15 +122,14 @@ impl Session {
         if kind == ResourceType::Cluster {
             endpoints = endpoints_of(&resource.body);
         }
-        let mut watched = false;
         if let Some(name) = &endpoints {
-            watched = self.get(ResourceType::Endpoints).names(name);
+            self.resend_endpoints(name, nonce, scope.revision);
             if previous.is_none() && is_ready(scope, ResourceType::Endpoints, name) {
                 self.awaited.insert(name.clone(), mark.revision);
             }
         }
         let (name, version) = (resource.name.clone(), resource.version);
-        Item { name, version, seq, previous, endpoints, watched }
+        Item { name, version, seq, previous, endpoints }
     }
 
     /// Listeners and routes wait for clusters that the proxy does not have; routes also for listeners.
@@ -130,11 +142,11 @@ impl Session {
     }
 
     fn has_clusters(&mut self, scope: &Scope) -> bool {
-        self.awaited.retain(|name, _| is_ready(scope, ResourceType::Endpoints, name));
         let clusters = self.get(ResourceType::Cluster);
         let is_new =
             |name: &ArcStr| !clusters.sent.contains_key(name) && is_ready(scope, ResourceType::Cluster, name);
-        let ready = self.awaited.is_empty()
+        let awaits = self.awaited.keys().any(|name| is_ready(scope, ResourceType::Endpoints, name));
+        let ready = !awaits
             && clusters.inflight.as_ref().is_none_or(|push| !push.adds())
             && !clusters.dirty.keys().any(is_new)
             && !self.owes_secrets(scope);
@@ -150,15 +162,19 @@ impl Session {
             || secrets.dirty.keys().any(|name| is_ready(scope, ResourceType::Secret, name))
     }
 
+    /// A proxy that came back may use what it has not yet spoken of, so a type that it has not opened
+    /// counts as not done.
     fn may_remove(&self, kind: ResourceType, scope: &Scope) -> bool {
-        let idle = |kind| self.get(kind).is_idle();
+        let done = |kind| self.get(kind).open && self.get(kind).is_idle();
         match kind {
             ResourceType::Listener => true,
-            ResourceType::Secret | ResourceType::Route => idle(ResourceType::Listener),
+            ResourceType::Secret | ResourceType::Route => done(ResourceType::Listener),
             ResourceType::Cluster => {
-                idle(ResourceType::Listener) && idle(ResourceType::Route) && !scope.serves_old_routes()
+                let routes = self.get(ResourceType::Route);
+                let routed = routes.is_idle() && (routes.len() > 0 || !scope.has_tables());
+                done(ResourceType::Listener) && routed && !scope.serves_old_routes()
             }
-            ResourceType::Endpoints => idle(ResourceType::Cluster),
+            ResourceType::Endpoints => done(ResourceType::Cluster),
         }
     }
 
@@ -237,6 +253,6 @@ impl Subscriptions {
     }
 }
 
-fn is_ready(scope: &Scope, kind: ResourceType, name: &ArcStr) -> bool {
+pub(super) fn is_ready(scope: &Scope, kind: ResourceType, name: &ArcStr) -> bool {
     matches!(scope.offer(kind, name), Offer::Ready { .. })
 }

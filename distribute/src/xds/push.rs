@@ -26,8 +26,6 @@ pub(crate) struct Item {
     pub(crate) previous: Option<Sent>,
     /// For an EDS cluster, the endpoint set that it needs.
     pub(crate) endpoints: Option<ArcStr>,
-    /// The proxy already watches that endpoint set, so it will not ask for it again.
-    pub(crate) watched: bool,
 }
 
 impl Push {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use proto::{ArcStr, Revision, XdsKey};
 
-use super::{push::Push, response::Response, subscriptions::Subscriptions};
+use super::{flow::is_ready, push::Push, response::Response, subscriptions::Subscriptions};
 use crate::{
     auth::PrivateKeys,
     resource::{ResourceId, ResourceType},
@@ -84,7 +84,8 @@ pub(crate) struct Session {
     nonce: u64,
     /// Everything up to here was ACKed.
     pub(crate) acked: Revision,
-    /// Endpoint sets that new clusters of the proxy need and that it has not ACKed.
+    /// Endpoint sets that clusters of the proxy need and that it has not ACKed since; those that the scope
+    /// lacks may come back, but nothing waits for them.
     pub(crate) awaited: BTreeMap<ArcStr, Revision>,
     pub(crate) stalled: bool,
 }
@@ -162,17 +163,14 @@ impl Session {
             if kind == ResourceType::Endpoints {
                 self.awaited.remove(&item.name);
             }
-            if let Some(name) = item.endpoints.as_ref().filter(|_| item.watched) {
-                self.resend_endpoints(name, push.nonce, scope.revision);
-            }
         }
         let observed = push.mark.map_or(0, |mark| mark.observed);
         out.notices.push(Notice::PushAcked { kind, observed });
     }
 
     /// A changed cluster warms until its endpoints come, but Envoy does not ask again for a set that
-    /// it already watches.
-    fn resend_endpoints(&mut self, name: &ArcStr, since: u64, revision: Revision) {
+    /// it already watches. It does not ACK the cluster either before it is warm, so this cannot wait.
+    pub(super) fn resend_endpoints(&mut self, name: &ArcStr, since: u64, revision: Revision) {
         let endpoints = self.of(ResourceType::Endpoints);
         if endpoints.names(name) && endpoints.sent.get(name).is_none_or(|sent| sent.nonce < since) {
             endpoints.touch(name, Mark { forced: true, ..Mark::at(revision) });
@@ -216,7 +214,8 @@ impl Session {
         });
         let pushes = self.types.iter().filter_map(|one| one.inflight.as_ref());
         let inflight = pushes.map(|push| push.mark.map_or(push.revision, |mark| mark.revision));
-        let owed = dirty.chain(inflight).chain(self.awaited.values().copied()).min();
+        let awaited = self.awaited.iter().filter(|(name, _)| is_ready(scope, ResourceType::Endpoints, name));
+        let owed = dirty.chain(inflight).chain(awaited.map(|(_, revision)| *revision)).min();
         Some(owed.map_or(scope.revision, |first| Revision(first.0.saturating_sub(1))))
     }
 

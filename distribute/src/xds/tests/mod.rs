@@ -2,4 +2,5 @@
 
 mod bench;
 mod by_hand;
+mod model;
 mod scripts;
