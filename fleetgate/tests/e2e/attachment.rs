@@ -18,7 +18,9 @@ async fn by_namespace_selector() {
     scene.write_file("-gateway", &gateway("selector-infra", "web", &[listener]));
     scene.parent = "{name: web, namespace: selector-infra}".to_owned();
     let namespace = |team: &str| {
-        format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: selector, labels: {{team: {team}}}}}\n")
+        format!(
+            "---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: selector, labels: {{team: {team}}}}}\n"
+        )
     };
     let objects = backend_service("selector", "v1", &backend)
         + &scene.route("route", "- backendRefs: [{name: v1, port: 80}]\n");
@@ -81,12 +83,9 @@ async fn to_the_section_and_port_named() {
     scene.parent = "{name: web}".to_owned();
     scene.port = two;
     scene.apply(&objects).await;
-    for (host, on_one, on_two) in [
-        ("by-section", 404, 200),
-        ("by-port", 200, 404),
-        ("by-both", 404, 404),
-        ("by-nothing", 404, 404),
-    ] {
+    for (host, on_one, on_two) in
+        [("by-section", 404, 200), ("by-port", 200, 404), ("by-both", 404, 404), ("by-nothing", 404, 404)]
+    {
         let request = Ask::get(&format!("{host}.example.com"), "/");
         scene.port = two;
         scene.expect(&request, |answer| answer.status == on_two).await;

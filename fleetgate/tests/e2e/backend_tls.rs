@@ -45,7 +45,8 @@ async fn backends_are_asked_by_name_and_verified() {
     let Some(mut scene) = Scene::open("backend-tls").await else { return };
     let [ours, theirs] = [Authority::new(), Authority::new()];
     let inner = "hostname: inner.example.com";
-    let sans = "hostname: inner.example.com, subjectAltNames: [{type: Hostname, hostname: other.example.com}]";
+    let sans =
+        "hostname: inner.example.com, subjectAltNames: [{type: Hostname, hostname: other.example.com}]";
     let good = backend(&mut scene, "good", &ours, &["inner.example.com"]).await;
     let san = backend(&mut scene, "san", &ours, &["other.example.com"]).await;
     let refused = [

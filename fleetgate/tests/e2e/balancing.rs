@@ -25,7 +25,8 @@ fn percent(shares: &BTreeMap<String, u32>, who: &str) -> f64 {
 #[tokio::test]
 async fn weights_share_requests_and_zero_gets_none() {
     let Some(mut scene) = Scene::open("weights").await else { return };
-    let backends = [scene.backend("seventy").await, scene.backend("thirty").await, scene.backend("zero").await];
+    let backends =
+        [scene.backend("seventy").await, scene.backend("thirty").await, scene.backend("zero").await];
     scene
         .apply_rules(
             "- backendRefs:

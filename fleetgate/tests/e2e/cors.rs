@@ -48,10 +48,12 @@ async fn preflights_never_reach_the_backend() {
     for origin in ["https://evil.com", "http://a.com", "https://b.com", "https://a.com.evil.com"] {
         let answer = scene.ask(&preflight(&scene, "/strict", origin)).await;
         assert_eq!(allowed(&answer, "allow-origin"), None, "{origin}: {answer:?}");
-        assert_eq!(allowed(&answer, "allow-credentials"), None);
     }
     let answer = scene.ask(&preflight(&scene, "/open", "https://any.org")).await;
-    assert!(matches!(allowed(&answer, "allow-origin").as_deref(), Some("*" | "https://any.org")), "{answer:?}");
+    assert!(
+        matches!(allowed(&answer, "allow-origin").as_deref(), Some("*" | "https://any.org")),
+        "{answer:?}"
+    );
     assert!(matches!(allowed(&answer, "allow-methods").as_deref(), Some("*" | "PUT")), "{answer:?}");
     assert_eq!(allowed(&answer, "allow-credentials"), None);
     assert!(backend.seen().is_empty(), "{:?}", backend.seen());

@@ -9,9 +9,11 @@ const GOOD: &str = "- backendRefs: [{name: v1, port: 80}]\n";
 /// A fault of `/status` in a file.
 async fn fault(instance: &Instance, file: &str) -> Result<Value, String> {
     let faults = instance.status().await["faults"].clone();
-    let found = faults.as_array().unwrap().iter().find(|fault| {
-        fault["file"].as_str().is_some_and(|place| place.ends_with(file))
-    });
+    let found = faults
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|fault| fault["file"].as_str().is_some_and(|place| place.ends_with(file)));
     found.cloned().ok_or_else(|| format!("no fault of {file} in {faults}"))
 }
 
@@ -29,7 +31,8 @@ async fn expect_fault(instance: &Instance, file: &str, line: u64, words: &[&str]
     let place = format!("{file}:{line}: ");
     until("a line of the log", async || {
         let log = instance.log();
-        let told = log.lines().any(|line| line.contains(&place) && words.iter().all(|word| line.contains(word)));
+        let told =
+            log.lines().any(|line| line.contains(&place) && words.iter().all(|word| line.contains(word)));
         if told { Ok(()) } else { Err(format!("no {place:?} with {words:?} in\n{log}")) }
     })
     .await;
@@ -41,7 +44,8 @@ async fn expect_mended(instance: &Instance, file: &str) {
         Ok(fault) => Err(fault.to_string()),
     })
     .await;
-    let faults = (instance.metric("fleetgate_faults").await, instance.metric("fleetgate_source_faults").await);
+    let faults =
+        (instance.metric("fleetgate_faults").await, instance.metric("fleetgate_source_faults").await);
     assert_eq!(faults, (0.0, 0.0));
     assert!(instance.log().contains("mended: "), "{}", instance.log());
 }

@@ -43,10 +43,11 @@ async fn a_route_serves_where_it_meets_the_listener() {
     let names = ["very.specific.com", "*.wild.io", "*.any.com"];
     let Some(mut scene) = scene("intersection", &names).await else { return };
     let _backends = [scene.backend("exact").await, scene.backend("wild").await, scene.backend("sub").await];
-    let objects = scene.route_for("exact", "[non.matching.com, '*.nope.io', very.specific.com]", &to("exact"))
-        + &scene.route_for("wild", "['*.specific.com', bar.wild.io, foo.bar.wild.io]", &to("wild"))
-        + &scene.route_for("sub", "['*.sub.any.com', '*.com']", &to("sub"))
-        + &scene.route_for("none", "[wild.io, any.com]", &to("sub"));
+    let objects =
+        scene.route_for("exact", "[non.matching.com, '*.nope.io', very.specific.com]", &to("exact"))
+            + &scene.route_for("wild", "['*.specific.com', bar.wild.io, foo.bar.wild.io]", &to("wild"))
+            + &scene.route_for("sub", "['*.sub.any.com', '*.com']", &to("sub"))
+            + &scene.route_for("none", "[wild.io, any.com]", &to("sub"));
     scene.apply(&objects).await;
     check(
         &scene,
@@ -114,8 +115,11 @@ async fn requests_fall_through_to_wider_hostnames() {
     let rule = |path: &str, backend: &str| {
         format!("- matches: [{{path: {{value: {path}}}}}]\n  backendRefs: [{{name: {backend}, port: 80}}]\n")
     };
-    let objects = scene.route_for("a-wide", "['*.example.com']", &(rule("/both/longer", "wide") + &rule("/wide", "wide")))
-        + &scene.route_for("b-narrow", "[abc.example.com]", &rule("/both", "narrow"))
+    let objects = scene.route_for(
+        "a-wide",
+        "['*.example.com']",
+        &(rule("/both/longer", "wide") + &rule("/wide", "wide")),
+    ) + &scene.route_for("b-narrow", "[abc.example.com]", &rule("/both", "narrow"))
         + &scene.route_for("c-widest", "[]", &rule("/", "widest"))
         + &scene.route_for("d-x", "[x.other.com]", &rule("/x", "narrow"))
         + &scene.route_for("e-any", "['*.other.com']", &rule("/any", "wide"));

@@ -112,7 +112,8 @@ async fn a_certificate_is_exchanged_without_a_failed_handshake() {
     stop.store(true, Ordering::Relaxed);
     for client in clients {
         let shown = client.await.unwrap();
-        let number = |der: &CertificateDer<'_>| identities.iter().position(|identity| identity.der == *der).unwrap();
+        let number =
+            |der: &CertificateDer<'_>| identities.iter().position(|identity| identity.der == *der).unwrap();
         let numbers: Vec<usize> = shown.iter().map(number).collect();
         assert!(numbers.is_sorted(), "an old certificate came back: {numbers:?}");
         assert!(!numbers.is_empty());

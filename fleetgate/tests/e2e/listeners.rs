@@ -21,7 +21,8 @@ async fn several_addresses_and_ports() {
     let Some(mut scene) = Scene::open("addresses").await else { return };
     let _backend = scene.backend("v1").await;
     let ports = [free_port(), free_port()];
-    let addresses = "  addresses: [{type: IPAddress, value: 127.0.0.1}, {type: IPAddress, value: 127.0.0.2}]\n";
+    let addresses =
+        "  addresses: [{type: IPAddress, value: 127.0.0.1}, {type: IPAddress, value: 127.0.0.2}]\n";
     scene.add(&(gateway(&scene.name, "web", &[http("one", ports[0]), http("two", ports[1])]) + addresses));
     scene.parent = "{name: web}".to_owned();
     scene.port = ports[0];

@@ -30,7 +30,9 @@ async fn a_route_moves_to_a_service_that_is_new() {
     let traffic = Traffic::start(scene.port, &Ask::get(&scene.host, "/")).await;
     for round in 0..4 {
         let service = format!("new-{round}");
-        scene.apply(&(backend_service(&scene.name, &service, &new) + &scene.route("route", &to(&service)))).await;
+        scene
+            .apply(&(backend_service(&scene.name, &service, &new) + &scene.route("route", &to(&service))))
+            .await;
         assert_eq!(scene.get("/").await.echo().pod, "new");
         traffic.more(10).await;
         scene.apply_rules(&to("old")).await;

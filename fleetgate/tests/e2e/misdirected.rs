@@ -26,8 +26,7 @@ async fn are_answered_421() {
     let Some(mut scene) = Scene::open("misdirected").await else { return };
     scene.port = free_port();
     let authority = Authority::new();
-    let names =
-        ["example.org", "second-example.org", "unknown-example.org", "*.wildcard.org"];
+    let names = ["example.org", "second-example.org", "unknown-example.org", "*.wildcard.org"];
     let identity = authority.issue(&names);
     let listener = |name: &str, hostname: &str| {
         format!(
@@ -47,7 +46,11 @@ async fn are_answered_421() {
     for (number, section, hostnames) in [
         (1, "any", "[example.org]"),
         (2, "second", "[]"),
-        (3, "wildcard", "[third-example.wildcard.org, fourth-example.wildcard.org, fifth-example.wildcard.org]"),
+        (
+            3,
+            "wildcard",
+            "[third-example.wildcard.org, fourth-example.wildcard.org, fifth-example.wildcard.org]",
+        ),
         (4, "fourth", "[third-example.wildcard.org, fourth-example.wildcard.org]"),
     ] {
         backends.push(scene.backend(&format!("v{number}")).await);
@@ -63,7 +66,11 @@ async fn are_answered_421() {
                 // The first request is the connection's own.
                 connection.ask(&Ask::get(sni, "/")).await?;
                 let answer = connection.ask(&Ask::get(host, "/")).await?;
-                if answer.brief() == (*status, (*backend).to_owned()) { Ok(()) } else { Err(format!("{answer:?}")) }
+                if answer.brief() == (*status, (*backend).to_owned()) {
+                    Ok(())
+                } else {
+                    Err(format!("{answer:?}"))
+                }
             })
             .await;
         }

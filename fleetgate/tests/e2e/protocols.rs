@@ -38,7 +38,9 @@ async fn an_unknown_app_protocol_is_refused() {
     let _backend = scene.backend_with("odd", "kubernetes.io/odd", Options::named("odd")).await;
     scene.apply_rules("- backendRefs: [{name: odd, port: 80}]\n").await;
     assert_eq!(scene.get("/").await.status, 500);
-    scene.expect_condition("HTTPRoute", "route", "/parents/0", "ResolvedRefs=False UnsupportedProtocol").await;
+    scene
+        .expect_condition("HTTPRoute", "route", "/parents/0", "ResolvedRefs=False UnsupportedProtocol")
+        .await;
 }
 
 #[tokio::test]

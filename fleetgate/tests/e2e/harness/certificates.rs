@@ -1,7 +1,7 @@
 //! Certificates made for a test.
 
 use loadtest::backend::TlsOptions;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::CertificateDer;
 
 /// A certificate authority.
@@ -30,7 +30,11 @@ impl Authority {
     pub(crate) fn issue(&self, names: &[&str]) -> Identity {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let mut params = CertificateParams::new(names.clone()).unwrap();
+        // With the issuer's name it would pass for self-signed.
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, names.concat());
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity {
             certificate: certificate.pem(),
             private_key: key.serialize_pem(),

@@ -45,16 +45,24 @@ impl Instance {
     /// without an Envoy.
     pub(crate) async fn start() -> Option<Instance> {
         let Some(envoy) = std::env::var_os("FLEETGATE_ENVOY").filter(|path| !path.is_empty()) else {
-            eprintln!("skipped: set FLEETGATE_ENVOY to the path of an Envoy (`cargo xtask test` fetches one)");
+            eprintln!(
+                "skipped: set FLEETGATE_ENVOY to the path of an Envoy (`cargo xtask test` fetches one)"
+            );
             return None;
         };
         let dir = tempfile::Builder::new().prefix("fleetgate-e2e-").tempdir().unwrap().keep();
         fs::create_dir(dir.join("config")).unwrap();
         let http = free_port();
-        let listener = format!("{{name: http, port: {http}, protocol: HTTP, allowedRoutes: {{namespaces: {{from: All}}}}}}");
+        let listener = format!(
+            "{{name: http, port: {http}, protocol: HTTP, allowedRoutes: {{namespaces: {{from: All}}}}}}"
+        );
         let class = "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: fleetgate}\n\
                      spec: {controllerName: fleetgate.dev/gateway}\n";
-        fs::write(dir.join("config/gateway.yaml"), class.to_owned() + &gateway("infra", "shared", &[listener])).unwrap();
+        fs::write(
+            dir.join("config/gateway.yaml"),
+            class.to_owned() + &gateway("infra", "shared", &[listener]),
+        )
+        .unwrap();
         let mut guard = Command::new("sh");
         guard.args(["-c", GUARD]).arg(&dir);
         let guard = quiet(&mut guard).stdin(Stdio::piped()).spawn().unwrap();
@@ -113,9 +121,9 @@ impl Instance {
     /// Sum of a metric over its labels.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let page = self.page("/metrics").await;
-        let lines = page.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
-        });
+        let lines = page
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
         lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
     }
 

@@ -132,12 +132,10 @@ impl<'a> Scene<'a> {
 
     /// Asks again until the answer is good.
     pub(crate) async fn expect(&self, request: &Ask, good: impl Fn(&Answer) -> bool) -> Answer {
-        until(&format!("{request:?} of port {}", self.port), async || {
-            match ask(self.port, request).await {
-                Ok(answer) if good(&answer) => Ok(answer),
-                Ok(answer) => Err(format!("{answer:?}; faults: {}", self.instance.status().await["faults"])),
-                Err(error) => Err(error),
-            }
+        until(&format!("{request:?} of port {}", self.port), async || match ask(self.port, request).await {
+            Ok(answer) if good(&answer) => Ok(answer),
+            Ok(answer) => Err(format!("{answer:?}; faults: {}", self.instance.status().await["faults"])),
+            Err(error) => Err(error),
         })
         .await
     }
