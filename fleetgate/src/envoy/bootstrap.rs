@@ -113,12 +113,12 @@ mod tests {
         let golden = include_str!("bootstrap.golden.json");
         let made = bootstrap("default/web", &"127.0.0.1:18000".parse().unwrap(), "default/web.TOKEN");
         let made = serde_json::to_string_pretty(&made).unwrap() + "\n";
-        if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
             let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/envoy/bootstrap.golden.json");
             std::fs::write(path, &made).unwrap();
             return;
         }
-        assert_eq!(made, golden, "set UPDATE_GOLDENS=1 to rewrite bootstrap.golden.json");
+        assert_eq!(made, golden, "set UPDATE_GOLDEN=1 to rewrite bootstrap.golden.json");
     }
 
     #[test]
