@@ -23,6 +23,7 @@ mod live;
 mod matching;
 mod mirrors;
 mod misdirected;
+mod nacks;
 mod precedence;
 mod protocols;
 mod redirects;

@@ -41,9 +41,22 @@ pub(crate) async fn shared() -> Option<&'static Instance> {
 }
 
 impl Instance {
-    /// Starts one with a GatewayClass and the Gateway `infra/shared`, and waits until it is ready; none
+    /// Starts one with a GatewayClass and the Gateway `infra/shared`, and waits until that serves; none
     /// without an Envoy.
     pub(crate) async fn start() -> Option<Instance> {
+        let mut instance = Instance::spawn()?;
+        let (http, log) = (instance.http, instance.dir.clone());
+        until("the shared Gateway serves", async || {
+            let answer = ask(http, &Ask::get("nobody", "/")).await;
+            answer.map(drop).map_err(|error| format!("{error}; log:\n{}", log_of(&log)))
+        })
+        .await;
+        instance.ready().await;
+        Some(instance)
+    }
+
+    /// Starts one and does not wait.
+    pub(crate) fn spawn() -> Option<Instance> {
         let Some(envoy) = std::env::var_os("FLEETGATE_ENVOY").filter(|path| !path.is_empty()) else {
             eprintln!(
                 "skipped: set FLEETGATE_ENVOY to the path of an Envoy (`cargo xtask test` fetches one)"
@@ -68,9 +81,7 @@ impl Instance {
         let guard = quiet(&mut guard).stdin(Stdio::piped()).spawn().unwrap();
         let (admin, xds, envoy) = (free_port(), free_port(), PathBuf::from(envoy));
         let child = spawn(&dir, &envoy, admin, xds);
-        let mut instance = Instance { http, admin, xds, dir, envoy, child, guard };
-        instance.ready().await;
-        Some(instance)
+        Some(Instance { http, admin, xds, dir, envoy, child, guard })
     }
 
     /// Waits until `/readyz` says so.
