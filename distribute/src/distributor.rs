@@ -208,7 +208,9 @@ impl Distributor {
         }
         for (key, (puts, removes)) in scopes {
             let shared = self.shared(key);
-            let effect = lock(&shared.scope).apply(delta.revision, &puts, &removes);
+            // Told under the lock: a session must never see a route without hearing of its cluster.
+            let mut scope = lock(&shared.scope);
+            let effect = scope.apply(delta.revision, &puts, &removes);
             let mark = Mark { observed: delta.observed_unix_nanos, ..Mark::at(delta.revision) };
             self.spread(key, &shared, effect, mark);
         }
@@ -221,7 +223,6 @@ impl Distributor {
             let scope = lock(&shared.scope);
             let (key, mark) = (scope.key.clone(), Mark::at(scope.revision));
             let effect = Effect { touched: scope.keyed_secrets(), healed: Vec::new() };
-            drop(scope);
             self.spread(&key, &shared, effect, mark);
         }
     }

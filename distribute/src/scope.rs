@@ -181,6 +181,35 @@ impl Scope {
         }
     }
 
+    /// A proxy came back with a version of before this server's time. If that is what is served but for
+    /// one virtual host, it has accepted all others.
+    pub(crate) fn prove_inherited(
+        &mut self,
+        kind: ResourceType,
+        name: &ArcStr,
+        version: ContentHash,
+        effect: &mut Effect,
+    ) {
+        let Offer::Ready { version: now, seq } = self.offer(kind, name) else { return };
+        if version == now {
+            return self.prove(kind, name, seq, effect);
+        }
+        let table = self.tables.get(name).filter(|_| kind == ResourceType::Route);
+        let Some(lacking) = table.and_then(|table| table.lacking(version)).cloned() else { return };
+        for key in self.unproven(kind, name, seq) {
+            if key.domain != lacking {
+                self.change(&key, |piece| piece.prove(seq));
+                self.take_healed(&key, effect);
+            }
+        }
+    }
+
+    /// True if a route table is served without some of its virtual hosts, of which no good version is
+    /// known.
+    pub(crate) fn leaves_out(&self, kind: ResourceType, name: &ArcStr) -> bool {
+        kind == ResourceType::Route && self.tables.get(name).is_some_and(Table::leaves_out)
+    }
+
     /// Pieces of a resource that were served at `seq` and that no proxy has accepted yet.
     pub(crate) fn unproven(&self, kind: ResourceType, name: &ArcStr, seq: u64) -> Vec<XdsKey> {
         let whole = XdsKey::new(self.key.clone(), kind.kind(), name.clone());

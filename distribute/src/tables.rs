@@ -54,6 +54,17 @@ impl Table {
         self.hosts().map(|(domain, _)| domain)
     }
 
+    /// True if a piece is left out because no version of it is known to be good.
+    pub(crate) fn leaves_out(&self) -> bool {
+        self.pieces.values().any(|piece| piece.served().is_none())
+    }
+
+    /// The one virtual host that a proxy with this version lacks of what is served.
+    pub(crate) fn lacking(&self, version: ContentHash) -> Option<&ArcStr> {
+        let lacks = |domain: &ArcStr, content: &Content| self.parts.without(part(domain, content)) == version;
+        self.hosts().find(|(domain, content)| lacks(domain, content)).map(|(domain, _)| domain)
+    }
+
     /// Adds a piece that was not there.
     pub(crate) fn add(&mut self, domain: &ArcStr, content: Content, seq: u64) {
         self.count(domain, &content);

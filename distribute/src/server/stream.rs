@@ -119,8 +119,7 @@ impl Proxy {
                     Err(status) => return Err(status),
                 },
                 () = self.inbox.wake.notified() => {
-                    let changes = self.inbox.take();
-                    self.step(Input::Changed(changes)).await?;
+                    self.step(Input::Changed(Vec::new())).await?;
                 }
                 () = sleep_until(deadline), if waiting.is_some() => {
                     waiting = None;
@@ -143,14 +142,17 @@ impl Proxy {
     }
 
     async fn step(&mut self, input: Input<'_>) -> Result<(), Status> {
-        let output = {
+        let Output { responses, notices, .. } = {
             let mut scope = lock(&self.shared.scope);
-            self.session.step(input, &mut scope, self.distributor.inner.keys.as_ref())
+            let keys = self.distributor.inner.keys.as_ref();
+            // What changed in the scope comes first: the answer to the input is made of its newest state.
+            let mut output = self.session.step(Input::Changed(self.inbox.take()), &mut scope, keys);
+            output.append(self.session.step(input, &mut scope, keys));
+            if !output.touched.is_empty() {
+                self.shared.deliver(&output.touched);
+            }
+            output
         };
-        let Output { responses, touched, notices } = output;
-        if !touched.is_empty() {
-            self.shared.deliver(&touched);
-        }
         for notice in notices {
             self.tell(notice);
         }

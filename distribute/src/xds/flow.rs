@@ -67,7 +67,9 @@ impl Session {
             removed: Vec::new(),
             observed: 0,
         };
+        let mut effect = Effect::default();
         for (name, mark) in std::mem::take(&mut self.of(kind).dirty) {
+            self.of(kind).prove_inherited(kind, &name, scope, &mut effect);
             match self.of(kind).step(kind, &name, mark, may_remove, scope, keys) {
                 Step::Nothing => continue,
                 Step::Wait => {
@@ -86,6 +88,7 @@ impl Session {
             }
             push.mark = Some(push.mark.map_or(mark, |first| first.merged(mark)));
         }
+        self.settle(effect, scope.revision, out);
         let greet = std::mem::take(&mut self.of(kind).greet);
         if greet || push.mark.is_some() {
             response.observed = push.mark.map_or(0, |mark| mark.observed);
@@ -116,7 +119,7 @@ impl Session {
         mark: Mark,
         scope: &Scope,
     ) -> Item {
-        let sent = Sent { version: Some(resource.version), nonce };
+        let sent = Sent { version: Some(resource.version), nonce, inherited: false };
         let previous = self.of(kind).sent.insert(resource.name.clone(), sent);
         let mut endpoints = None;
         if kind == ResourceType::Cluster {
@@ -202,6 +205,17 @@ impl Session {
 }
 
 impl Subscriptions {
+    /// What a proxy brought along in the version served now, or in one that differs by one host, is proven.
+    fn prove_inherited(&mut self, kind: ResourceType, name: &ArcStr, scope: &mut Scope, effect: &mut Effect) {
+        if let Some(sent) = self.sent.get_mut(name).filter(|sent| sent.inherited)
+            && let Some(version) = sent.version
+        {
+            scope.prove_inherited(kind, name, version, effect);
+            let known = |now| matches!(now, Offer::Ready { version: now, .. } if now == version);
+            sent.inherited = !known(scope.offer(kind, name));
+        }
+    }
+
     fn step(
         &mut self,
         kind: ResourceType,
@@ -222,6 +236,11 @@ impl Subscriptions {
                 self.told_absent.remove(name);
                 let has = self.sent.get(name).is_some_and(|sent| sent.version == Some(version));
                 if (has && !mark.forced) || self.refused.get(name) == Some(&version) {
+                    return Step::Nothing;
+                }
+                // What it brought along may contain a good version of just what is left out.
+                let inherited = self.sent.get(name).is_some_and(|sent| sent.inherited);
+                if inherited && scope.leaves_out(kind, name) {
                     return Step::Nothing;
                 }
                 let Some((body, key)) = scope.body(kind, name) else { return Step::Nothing };

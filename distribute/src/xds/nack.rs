@@ -34,6 +34,7 @@ impl Session {
             push.items.iter().map(|item| names_resource(kind, message, &item.name)).collect();
         let is_named = named.contains(&true);
         let exact = is_named || push.items.len() == 1;
+        let mut keys = Vec::new();
         let mut lanes: BTreeMap<Lane, Vec<XdsKey>> = BTreeMap::new();
         for (item, _) in push.items.iter().zip(&named).filter(|(_, named)| is_named && !**named) {
             scope.prove(kind, &item.name, item.seq, effect);
@@ -42,14 +43,23 @@ impl Session {
             let mark = push.mark.unwrap_or_else(|| Mark::at(push.revision));
             self.take_back(kind, item, push.nonce, exact, mark);
             let suspects = scope.unproven(kind, &item.name, item.seq);
+            let inherited = item.previous.as_ref().is_some_and(|sent| sent.inherited);
+            let lane = Lane::of(kind, &item.name);
             if suspects.is_empty() {
                 // Others accepted it: this proxy alone stays on what it has.
                 self.of(kind).refused.insert(item.name.clone(), item.version);
+            } else if kind == ResourceType::Route && inherited && suspects.len() > 1 {
+                // All of it is new to this server, and trying hosts apart would take some away that the
+                // proxy serves: it stays on what it has, and nobody is condemned.
+                self.of(kind).refused.insert(item.name.clone(), item.version);
+                let blamed = blamed(message, &lane, suspects, scope);
+                if blamed.len() == 1 {
+                    keys.extend(blamed);
+                }
             } else {
-                lanes.entry(Lane::of(kind, &item.name)).or_default().extend(suspects);
+                lanes.entry(lane).or_default().extend(suspects);
             }
         }
-        let mut keys = Vec::new();
         for (lane, suspects) in lanes {
             let certain = is_named || suspects.len() == 1;
             let suspects = if certain { suspects } else { blamed(message, &lane, suspects, scope) };
@@ -101,16 +111,16 @@ fn names_resource(kind: ResourceType, message: &str, name: &ArcStr) -> bool {
 }
 
 /// Narrows the suspects of a route table to those that the message points to: by the position of a
-/// virtual host, or by text in quotes, such as an invalid regex, that only they contain.
+/// virtual host, or by text, such as an invalid regex, that only they contain.
 fn blamed(message: &str, lane: &Lane, suspects: Vec<XdsKey>, scope: &Scope) -> Vec<XdsKey> {
     if lane.kind != ResourceType::Route {
         return suspects;
     }
     let by_position = position(message).and_then(|index| scope.domain_at(&lane.table, index));
-    let quotes = quoted(message);
+    let hints = hints(message);
     let points_to = |key: &&XdsKey| {
         by_position == Some(&key.domain)
-            || scope.piece_body(key).is_some_and(|body| quotes.iter().any(|quote| contains(body, quote)))
+            || scope.piece_body(key).is_some_and(|body| hints.iter().any(|hint| contains(body, hint)))
     };
     let blamed: Vec<XdsKey> = suspects.iter().filter(points_to).cloned().collect();
     if blamed.is_empty() { suspects } else { blamed }
@@ -122,9 +132,12 @@ fn position(message: &str) -> Option<usize> {
     rest.split_once(']')?.0.parse().ok()
 }
 
-fn quoted(message: &str) -> Vec<&str> {
+/// Texts that may be parts of the refused message: what is in quotes, and what follows a colon up to the
+/// end, as in `missing ): REGEX`.
+fn hints(message: &str) -> Vec<&str> {
     let quotes = ['\'', '"', '`'].into_iter().flat_map(|quote| message.split(quote).skip(1).step_by(2));
-    quotes.filter(|text| text.len() > 1).collect()
+    let ends = message.match_indices(": ").map(|(at, colon)| message[at + colon.len()..].trim());
+    quotes.chain(ends).filter(|text| text.len() > 1).collect()
 }
 
 fn contains(body: &[u8], text: &str) -> bool {
@@ -133,7 +146,7 @@ fn contains(body: &[u8], text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{names_resource, position, quoted};
+    use super::{hints, names_resource, position};
     use crate::resource::ResourceType;
 
     #[test]
@@ -146,9 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn hints_are_positions_and_quotes() {
+    fn hints_are_positions_quotes_and_ends() {
         assert_eq!(position("RouteConfigurationValidationError.VirtualHosts[12]: embedded"), Some(12));
         assert_eq!(position("VirtualHosts[x]"), None);
-        assert_eq!(quoted("invalid regex 'a(b': missing )"), ["a(b"]);
+        assert_eq!(hints("missing ): /(bad"), ["/(bad"]);
+        assert_eq!(hints("invalid regex 'a(b' is bad"), ["a(b"]);
     }
 }

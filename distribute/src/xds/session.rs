@@ -77,6 +77,15 @@ pub(crate) struct Output {
     pub(crate) notices: Vec<Notice>,
 }
 
+impl Output {
+    /// Adds what a later step gave.
+    pub(crate) fn append(&mut self, later: Output) {
+        self.responses.extend(later.responses);
+        self.touched.extend(later.touched);
+        self.notices.extend(later.notices);
+    }
+}
+
 /// Protocol state of one stream.
 #[derive(Debug, Default)]
 pub(crate) struct Session {

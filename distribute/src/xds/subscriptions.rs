@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{push::Push, session::Mark};
 use crate::{
     resource::{ResourceId, ResourceType},
-    scope::{Effect, Offer, Scope},
+    scope::{Effect, Scope},
 };
 
 const WILDCARD: &str = "*";
@@ -19,8 +19,10 @@ const WILDCARD: &str = "*";
 pub(crate) struct Sent {
     /// None if it has some version that is not known.
     pub(crate) version: Option<ContentHash>,
-    /// The push that carried it.
+    /// The push that carried it; 0 if the proxy brought it along from an earlier stream.
     pub(crate) nonce: u64,
+    /// It brought it along, and this server cannot know what is in it.
+    pub(crate) inherited: bool,
 }
 
 /// State of one type in a session.
@@ -108,13 +110,11 @@ impl Subscriptions {
         for (name, version) in &request.initial_resource_versions {
             let name = ArcStr::from(name.as_str());
             let version = u128::from_str_radix(version, 16).ok().map(ContentHash);
-            if let Offer::Ready { version: now, seq } = scope.offer(kind, &name)
-                && version == Some(now)
-            {
-                scope.prove(kind, &name, seq, effect);
+            if let Some(version) = version {
+                scope.prove_inherited(kind, &name, version, effect);
             }
             self.touch(&name, Mark::at(scope.revision));
-            self.sent.insert(name, Sent { version, nonce: 0 });
+            self.sent.insert(name, Sent { version, nonce: 0, inherited: true });
         }
     }
 

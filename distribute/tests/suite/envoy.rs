@@ -167,3 +167,24 @@ async fn a_restarted_server_resends_nothing() {
     envoy.answers("b.test", 200).await;
     assert_eq!(server.proxy().resources_sent, 1, "the table");
 }
+
+#[tokio::test]
+async fn a_bad_host_at_a_restart_takes_nothing_away() {
+    let Some((mut server, envoy, backend)) = started().await else { return };
+    server.stop().await;
+    let mut server = Server::at(server.address, Options::default()).await;
+    let mut changed = first(envoy.port, &backend);
+    changed.revision = Revision(2);
+    changed.puts.pop();
+    changed.puts.extend([bad_host("a.test", "/(bad", "one"), host("b.test", "one")]);
+    server.distributor.publish(&changed);
+    let nacked = |one: &Feedback| match one {
+        Feedback::Nacked { keys, .. } => Some(keys.clone()),
+        _ => None,
+    };
+    assert_eq!(server.feedback(nacked).await, [XdsKey::virtual_host(web(), "t", "a.test")]);
+    assert_eq!(get(envoy.port, "a.test").await.0, 200, "the version from before the restart");
+    server.distributor.publish(&delta(3, vec![host("a.test", "one")], Vec::new()));
+    envoy.answers("b.test", 200).await;
+    assert_eq!(get(envoy.port, "a.test").await.0, 200);
+}

@@ -66,3 +66,35 @@ fn a_reconnect_resends_nothing_and_removes_what_is_gone() {
     let out = bench.session.step(Input::Request(&request), &mut bench.scope, &super::bench::NoKeys);
     assert_eq!(out.responses.iter().map(shown).collect::<Vec<_>>(), ["lds -gone"]);
 }
+
+#[test]
+fn a_proxy_that_lacks_only_a_bad_new_host_is_known_to_have_the_rest() {
+    let mut bench = Bench::new();
+    let table = put(XdsKind::RouteTable, "t", "", "\x0a\x01t");
+    let hosts = ["h", "i"].map(|host| put(XdsKind::VirtualHost, "t", host, "good"));
+    bench.publish(1, &[&[table][..], &hosts].concat(), &[]);
+    let crate::scope::Offer::Ready { version, .. } = bench.scope.offer(ResourceType::Route, &"t".into())
+    else {
+        panic!("no table");
+    };
+    bench.publish(2, &[put(XdsKind::VirtualHost, "t", "j", "bad")], &[]);
+    let _ = bench.request(ResourceType::Cluster, &[], 0, None);
+    let cds = bench.request(ResourceType::Cluster, &[], 1, None);
+    assert!(cds.responses.is_empty());
+    let mut request = DeltaDiscoveryRequest {
+        type_url: ResourceType::Route.url().into(),
+        resource_names_subscribe: vec!["t".into()],
+        ..Default::default()
+    };
+    request.initial_resource_versions.insert("t".into(), version.to_string());
+    let out = bench.session.step(Input::Request(&request), &mut bench.scope, &super::bench::NoKeys);
+    let out = bench.request(ResourceType::Route, &[], out.responses[0].nonce, Some("no"));
+    let blamed = out.notices.iter().find_map(|notice| match notice {
+        Notice::Nacked { keys, .. } => Some(keys.clone()),
+        _ => None,
+    });
+    assert_eq!(blamed.unwrap(), [XdsKey::virtual_host(gateway(), "t", "j")]);
+    assert!(out.responses.is_empty(), "it has the table without j");
+    let out = bench.publish(3, &[put(XdsKind::VirtualHost, "t", "i", "newer")], &[]);
+    assert_eq!(out.responses.len(), 1, "the other hosts go on");
+}
