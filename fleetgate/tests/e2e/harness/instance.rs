@@ -1,8 +1,10 @@
 //! A running `fleetgate standalone`.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Once;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -57,12 +59,7 @@ impl Instance {
 
     /// Starts one and does not wait.
     pub(crate) fn spawn() -> Option<Instance> {
-        let Some(envoy) = std::env::var_os("FLEETGATE_ENVOY").filter(|path| !path.is_empty()) else {
-            eprintln!(
-                "skipped: set FLEETGATE_ENVOY to the path of an Envoy (`cargo xtask test` fetches one)"
-            );
-            return None;
-        };
+        let envoy = envoy()?;
         let dir = tempfile::Builder::new().prefix("fleetgate-e2e-").tempdir().unwrap().keep();
         fs::create_dir(dir.join("config")).unwrap();
         let http = free_port();
@@ -79,7 +76,7 @@ impl Instance {
         let mut guard = Command::new("sh");
         guard.args(["-c", GUARD]).arg(&dir);
         let guard = quiet(&mut guard).stdin(Stdio::piped()).spawn().unwrap();
-        let (admin, xds, envoy) = (free_port(), free_port(), PathBuf::from(envoy));
+        let (admin, xds) = (free_port(), free_port());
         let child = spawn(&dir, &envoy, admin, xds);
         Some(Instance { http, admin, xds, dir, envoy, child, guard })
     }
@@ -179,6 +176,18 @@ impl Drop for Instance {
         let _ = self.child.wait();
         let _ = self.guard.wait();
     }
+}
+
+/// The Envoy to test with; without one, says so once.
+fn envoy() -> Option<PathBuf> {
+    static TOLD: Once = Once::new();
+    let path = std::env::var_os("FLEETGATE_ENVOY").filter(|path| !path.is_empty());
+    if path.is_none() {
+        // Not by a macro: the test runner would keep what those print to itself.
+        let notice = "skipped: set FLEETGATE_ENVOY to the path of an Envoy, or run `cargo xtask test`\n";
+        TOLD.call_once(|| std::io::stderr().write_all(notice.as_bytes()).unwrap());
+    }
+    path.map(PathBuf::from)
 }
 
 /// Sends a signal to a process of ours.
