@@ -296,7 +296,8 @@ mod tests {
     #[test]
     fn standalone_has_its_documented_defaults() {
         // The environment may name an Envoy, so its default is given.
-        let cli = Cli::try_parse_from(["fleetgate", "standalone", "--config", "d", "--envoy", "auto"]).unwrap();
+        let cli =
+            Cli::try_parse_from(["fleetgate", "standalone", "--config", "d", "--envoy", "auto"]).unwrap();
         let Command::Standalone(args) = cli.command else { panic!("not standalone") };
         assert_eq!(args.xds.to_string(), "127.0.0.1:18000");
         assert_eq!(args.admin.to_string(), "127.0.0.1:19000");

@@ -28,6 +28,7 @@ use crate::time::now;
 pub(crate) struct Statuses {
     inner: Mutex<Inner>,
     wanted: watch::Sender<BTreeSet<ResourceKey>>,
+    published: watch::Sender<Revision>,
     controller: ArcStr,
     needs_proxies: bool,
 }
@@ -53,12 +54,23 @@ struct Entry {
 impl Statuses {
     /// `needs_proxies`: a Gateway without a connected proxy is not ready.
     pub(crate) fn new(controller: ArcStr, needs_proxies: bool) -> Statuses {
-        Statuses { inner: Mutex::default(), wanted: watch::Sender::default(), controller, needs_proxies }
+        Statuses {
+            inner: Mutex::default(),
+            wanted: watch::Sender::default(),
+            published: watch::Sender::default(),
+            controller,
+            needs_proxies,
+        }
     }
 
     /// The accepted Gateways.
     pub(crate) fn wanted(&self) -> watch::Receiver<BTreeSet<ResourceKey>> {
         self.wanted.subscribe()
+    }
+
+    /// The revision published last.
+    pub(crate) fn revisions(&self) -> watch::Receiver<Revision> {
+        self.published.subscribe()
     }
 
     /// Every write leaves a whole state, so a poisoned lock does no harm.
@@ -85,6 +97,8 @@ impl Statuses {
                 changed
             });
         }
+        drop(inner);
+        self.published.send_replace(delta.revision);
     }
 
     /// What a proxy said.

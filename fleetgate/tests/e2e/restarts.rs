@@ -93,7 +93,6 @@ async fn sigterm_ends_fleetgate_and_its_envoys() {
 
 /// On a first start, from an empty state directory.
 #[tokio::test]
-#[ignore = "/readyz answers 200 between reading the directory and translating it"]
 async fn ready_means_that_the_gateway_serves() {
     let Some(mut instance) = Instance::spawn() else { return };
     instance.ready().await;

@@ -92,11 +92,18 @@ pub(super) async fn forward(
             statuses.source_faults(faults);
         }
         let keys_changed = batch.listed || batch.events.iter().any(|event| event.key.kind == Kind::SECRET);
+        let mut revisions = statuses.revisions();
+        let before = *revisions.borrow_and_update();
         if !batch.events.is_empty() && events.send(batch.events).await.is_err() {
             return;
         }
         if keys_changed {
             distributor.keys_changed();
+        }
+        // A listing ends with events of its own, so there is a revision to wait for; before it is
+        // published nothing of it counts as ready.
+        if batch.listed && revisions.wait_for(|revision| *revision > before).await.is_err() {
+            return;
         }
         if batch.listed
             && let Some(handle) = handle.take()
