@@ -11,8 +11,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if std::path::Path::new(&path).is_dir() {
         let start = Instant::now();
         let listing = read_once(Options::new(&path))?;
-        let (objects, faults) = (listing.origins.len(), listing.faults.len());
-        println!("{objects} objects, {faults} faults: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+        let (events, faults) = (listing.events.len(), listing.faults.len());
+        println!("{events} events, {faults} faults: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
         return Ok(());
     }
     let text = std::fs::read_to_string(&path)?;

@@ -15,9 +15,9 @@ use crate::yaml::to_yaml;
 /// True if no object was refused.
 pub(super) fn run(args: &Translate) -> anyhow::Result<bool> {
     let options = directory::Options { limits: limits(), ..directory::Options::new(&args.config) };
-    let listing = directory::read_once(options).with_context(|| "cannot read --config".to_owned())?;
+    let mut listing = directory::read_once(options).with_context(|| "cannot read --config".to_owned())?;
     let env = translate::Env::default();
-    let snapshot = translate::translate(listing.events, &env);
+    let snapshot = translate::translate(std::mem::take(&mut listing.events), &env);
     let printer = Printer::new().context("the descriptors of Envoy's messages")?;
     let mut resources = Vec::new();
     for resource in assemble(&snapshot.puts, args.gateway.as_ref()) {
@@ -44,7 +44,7 @@ pub(super) fn run(args: &Translate) -> anyhow::Result<bool> {
         eprintln!("{fault}");
     }
     for fault in &faults {
-        match listing.origins.get(&fault.object) {
+        match listing.locate(&fault.object, &fault.field) {
             Some(place) => eprintln!("{}:{}: {fault}", place.file.display(), place.line),
             None => eprintln!("{fault}"),
         }

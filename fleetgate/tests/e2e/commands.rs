@@ -145,8 +145,8 @@ spec:
     let output = fleetgate(&["translate", "--config", config]);
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stderr).unwrap();
-    let words = "HTTPRoute default/app: spec.rules[0].matches[0].path.value: ";
-    assert!(told.contains("all.yaml:") && told.contains(words), "{told}");
+    let words = "all.yaml:17: HTTPRoute default/app: spec.rules[0].matches[0].path.value: ";
+    assert!(told.contains(words), "{told}");
 
     let output = fleetgate(&["translate", "--config", &format!("{config}/nowhere")]);
     assert_eq!(output.status.code(), Some(1));

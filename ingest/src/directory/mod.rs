@@ -8,7 +8,6 @@ mod settle;
 mod tree;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -100,10 +99,16 @@ pub struct Listing {
     pub events: Vec<Event>,
     /// All that is wrong.
     pub faults: Vec<SourceFault>,
-    /// Where each object is.
-    pub origins: BTreeMap<ResourceKey, Location>,
     /// The private keys.
     pub keys: Arc<KeyStore>,
+    tree: Tree,
+}
+
+impl Listing {
+    /// As [`Handle::locate`].
+    pub fn locate(&self, key: &ResourceKey, field: &str) -> Option<Location> {
+        self.tree.locate(key, field)
+    }
 }
 
 /// Why a directory cannot be a source.
@@ -173,7 +178,7 @@ pub fn read_once(options: Options) -> Result<Listing, Error> {
     let files = scan::scan(&tree.root, &tree.root, tree.limits(), &mut |_| ());
     let batch = tree.list(&files, scan::unix_nanos());
     let faults = tree.faults();
-    Ok(Listing { origins: tree.origins(), events: batch.events, faults, keys })
+    Ok(Listing { events: batch.events, faults, keys, tree })
 }
 
 fn readable(options: &Options) -> Result<(), Error> {

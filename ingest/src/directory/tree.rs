@@ -347,20 +347,6 @@ impl Tree {
         document.map_or(1, |document| document.content_line)
     }
 
-    /// Where every object in effect is.
-    pub(super) fn origins(&self) -> BTreeMap<ResourceKey, Location> {
-        let mut lines: FxHashMap<(&Path, DocumentId), usize> = FxHashMap::default();
-        for (path, file) in &self.files {
-            lines.extend(file.documents.iter().map(|d| ((&**path, d.id), d.content_line)));
-        }
-        let origin = |key: &ResourceKey| {
-            let winner = self.winner(key)?;
-            let line = lines.get(&(&*winner.file, winner.document)).copied().unwrap_or(1);
-            Some((key.clone(), Location { file: winner.file.to_path_buf(), line }))
-        };
-        self.claims.keys().filter_map(origin).collect()
-    }
-
     /// See [`super::Handle::locate`].
     pub(super) fn locate(&self, key: &ResourceKey, field: &str) -> Option<Location> {
         let winner = self.winner(key)?;
