@@ -92,8 +92,7 @@ fn split_routes(rule: &RuleIr, at: &EmitAt<'_>) -> Vec<Route> {
                 ..Default::default()
             });
         }
-        let action = action(std::slice::from_ref(backend));
-        let mut route = Route { r#match: Some(matched), action: Some(action), ..Route::default() };
+        let mut route = Route { r#match: Some(matched), action: Some(to_one(backend)), ..Route::default() };
         apply(&rule.features, &mut route, at);
         apply(&backend.features, &mut route, at);
         routes.push(route);
@@ -103,16 +102,10 @@ fn split_routes(rule: &RuleIr, at: &EmitAt<'_>) -> Vec<Route> {
 
 /// Where requests go.
 fn action(backends: &[BackendUse]) -> Action {
-    let single = match backends {
-        [only] if only.features.is_empty() => only.cluster.as_ref(),
-        _ if backends.iter().all(|backend| backend.cluster.is_none()) => return answer(500),
-        _ => None,
-    };
-    if let Some(cluster) = single {
-        return Action::Route(RouteAction {
-            cluster_specifier: Some(ClusterSpecifier::Cluster(cluster.to_string())),
-            ..RouteAction::default()
-        });
+    if let [only] = backends
+        && only.features.is_empty()
+    {
+        return to_one(only);
     }
     if backends.iter().all(|backend| backend.cluster.is_none()) {
         return answer(500);
@@ -142,6 +135,19 @@ fn action(backends: &[BackendUse]) -> Action {
         action.cluster_not_found_response_code = ClusterNotFoundResponseCode::InternalServerError.into();
     }
     Action::Route(action)
+}
+
+/// All requests go to one backend; its features are left to the route.
+fn to_one(backend: &BackendUse) -> Action {
+    backend.cluster.as_ref().map_or_else(
+        || answer(500),
+        |cluster| {
+            Action::Route(RouteAction {
+                cluster_specifier: Some(ClusterSpecifier::Cluster(cluster.to_string())),
+                ..RouteAction::default()
+            })
+        },
+    )
 }
 
 /// Envoy answers itself.
