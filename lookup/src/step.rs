@@ -1,0 +1,266 @@
+//! One step from a table to the next: what a stub says, and what it means for a request.
+
+use std::fmt;
+
+use crate::{Leaf, Leaves, first_segment, hash, host_of, labels, suffix};
+
+/// What a table that holds no routes says about the next one. Its text form, the configuration of the
+/// module's filter on the stub's route, is
+///
+/// ```text
+/// hosts PREFIX DEPTHS
+/// suffixes PREFIX DEPTHS LABELS REST
+/// paths PREFIX DEPTHS
+/// table NAME
+/// ```
+///
+/// with a letter (`a` = 0) for the depth of each leaf in order, and the numbers of labels from high to low
+/// with commas between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// By the hash of the host.
+    Hosts {
+        /// Name of the next table without the bits of its leaf.
+        prefix: String,
+        /// The tables.
+        leaves: Leaves,
+    },
+    /// By the hash of the longest suffix of the host that may be a wildcard's.
+    Suffixes {
+        /// Name of the next table without the bits of its leaf.
+        prefix: String,
+        /// The tables.
+        leaves: Leaves,
+        /// Numbers of labels that suffixes of wildcards have, from high to low.
+        labels: Vec<usize>,
+        /// Name of the table for when no suffix is left.
+        rest: String,
+    },
+    /// By the hash of the first path segment.
+    Paths {
+        /// Name of the next table without the bits of its leaf.
+        prefix: String,
+        /// The tables.
+        leaves: Leaves,
+    },
+    /// To one table.
+    Table(String),
+}
+
+/// What a step looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// `:authority`, as it came.
+    pub authority: &'a [u8],
+    /// `:path`, normalised by Envoy.
+    pub path: &'a [u8],
+}
+
+/// What earlier steps of the same request leave to later ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    /// Suffixes of this many labels and more have been tried.
+    tried: usize,
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Walk { tried: usize::MAX }
+    }
+}
+
+/// Why a text is no step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a step to another route table: {0}")]
+pub struct ParseError(&'static str);
+
+impl Step {
+    /// Writes the name of the next table into `table`.
+    pub fn take(&self, request: &Request<'_>, walk: &mut Walk, table: &mut String) {
+        table.clear();
+        match self {
+            Step::Table(name) => table.push_str(name),
+            Step::Hosts { prefix, leaves } => {
+                push_name(prefix, leaves.find(hash(&host_of(request.authority))), table);
+            }
+            Step::Paths { prefix, leaves } => {
+                push_name(prefix, leaves.find(hash(first_segment(request.path))), table);
+            }
+            Step::Suffixes { prefix, leaves, labels: counts, rest } => {
+                let host = host_of(request.authority);
+                let most = labels(&host).min(walk.tried);
+                let found = counts.iter().find(|&&count| count < most);
+                match found.and_then(|&count| Some((count, suffix(&host, count)?))) {
+                    Some((count, suffix)) => {
+                        walk.tried = count;
+                        push_name(prefix, leaves.find(hash(suffix)), table);
+                    }
+                    None => table.push_str(rest),
+                }
+            }
+        }
+    }
+
+    /// Names of all tables that it may lead to.
+    pub fn targets(&self) -> Vec<String> {
+        match self {
+            Step::Table(name) => vec![name.clone()],
+            Step::Hosts { prefix, leaves } | Step::Paths { prefix, leaves } => {
+                names(prefix, leaves).collect()
+            }
+            Step::Suffixes { prefix, leaves, rest, .. } => {
+                names(prefix, leaves).chain([rest.clone()]).collect()
+            }
+        }
+    }
+
+    /// Reads the text form.
+    ///
+    /// # Errors
+    /// If it is anything else.
+    pub fn parse(text: &[u8]) -> Result<Step, ParseError> {
+        let text = std::str::from_utf8(text).map_err(|_| ParseError("it is not UTF-8"))?;
+        let words: Vec<&str> = text.split(' ').collect();
+        if words.contains(&"") {
+            return Err(ParseError("a word is empty"));
+        }
+        Ok(match *words.as_slice() {
+            ["hosts", prefix, depths] => {
+                Step::Hosts { prefix: prefix.to_owned(), leaves: parse_leaves(depths)? }
+            }
+            ["paths", prefix, depths] => {
+                Step::Paths { prefix: prefix.to_owned(), leaves: parse_leaves(depths)? }
+            }
+            ["table", name] => Step::Table(name.to_owned()),
+            ["suffixes", prefix, depths, counts, rest] => Step::Suffixes {
+                prefix: prefix.to_owned(),
+                leaves: parse_leaves(depths)?,
+                labels: parse_labels(counts)?,
+                rest: rest.to_owned(),
+            },
+            _ => return Err(ParseError("it has another form")),
+        })
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Hosts { prefix, leaves } => write!(f, "hosts {prefix} {}", depths(leaves)),
+            Step::Paths { prefix, leaves } => write!(f, "paths {prefix} {}", depths(leaves)),
+            Step::Table(name) => write!(f, "table {name}"),
+            Step::Suffixes { prefix, leaves, labels, rest } => {
+                let labels: Vec<String> = labels.iter().map(usize::to_string).collect();
+                write!(f, "suffixes {prefix} {} {} {rest}", depths(leaves), labels.join(","))
+            }
+        }
+    }
+}
+
+fn push_name(prefix: &str, leaf: Leaf, table: &mut String) {
+    table.push_str(prefix);
+    table.extend(leaf.bits());
+}
+
+fn names(prefix: &str, leaves: &Leaves) -> impl Iterator<Item = String> {
+    leaves.iter().map(move |leaf| {
+        let mut name = String::new();
+        push_name(prefix, leaf, &mut name);
+        name
+    })
+}
+
+fn depths(leaves: &Leaves) -> String {
+    leaves.iter().map(|leaf| char::from(b'a' + leaf.depth)).collect()
+}
+
+fn parse_leaves(depths: &str) -> Result<Leaves, ParseError> {
+    Leaves::new(depths.bytes().map(|letter| letter.wrapping_sub(b'a')))
+        .ok_or(ParseError("its leaves do not cover the hash space"))
+}
+
+fn parse_labels(counts: &str) -> Result<Vec<usize>, ParseError> {
+    let counts: Result<Vec<usize>, _> = counts.split(',').map(str::parse).collect();
+    let counts = counts.map_err(|_| ParseError("its numbers of labels are no numbers"))?;
+    if counts.contains(&0) || !counts.is_sorted_by(|a, b| a > b) {
+        return Err(ParseError("its numbers of labels do not go down to one or more"));
+    }
+    Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Request, Step, Walk};
+    use crate::Leaves;
+
+    fn take(step: &Step, authority: &str, path: &str, walk: &mut Walk) -> String {
+        let mut table = "before".to_owned();
+        step.take(&Request { authority: authority.as_bytes(), path: path.as_bytes() }, walk, &mut table);
+        table
+    }
+
+    fn suffixes() -> Step {
+        let leaves = Leaves::new([1, 2, 2]).unwrap();
+        Step::Suffixes { prefix: "t/".into(), leaves, labels: vec![3, 1], rest: "any".into() }
+    }
+
+    #[test]
+    fn the_text_form_is_read_back() {
+        let leaves = || Leaves::new([2, 2, 1]).unwrap();
+        for (step, text) in [
+            (Step::Hosts { prefix: "t/".into(), leaves: leaves() }, "hosts t/ ccb"),
+            (Step::Paths { prefix: "p/".into(), leaves: leaves() }, "paths p/ ccb"),
+            (Step::Table("w".into()), "table w"),
+            (suffixes(), "suffixes t/ bcc 3,1 any"),
+        ] {
+            assert_eq!(step.to_string(), text);
+            assert_eq!(Step::parse(text.as_bytes()), Ok(step));
+        }
+    }
+
+    #[test]
+    fn what_is_no_step_is_refused() {
+        for text in
+            ["", "hosts", "hosts t/", "hosts t/ b", "hosts t/ {", "hosts  a", "table", "table a b", "t a"]
+        {
+            assert!(Step::parse(text.as_bytes()).is_err(), "{text:?}");
+        }
+        for labels in ["", "0", "1,2", "2,2", "x", "-1"] {
+            assert!(Step::parse(format!("suffixes t/ a {labels} any").as_bytes()).is_err(), "{labels:?}");
+        }
+        assert!(Step::parse(b"table \xff").is_err());
+    }
+
+    #[test]
+    fn a_request_goes_to_the_leaf_of_its_hash() {
+        let hosts = Step::Hosts { prefix: "t/".into(), leaves: Leaves::new([0]).unwrap() };
+        assert_eq!(take(&hosts, "a", "/", &mut Walk::default()), "t/");
+        let leaves = || Leaves::new([1, 1]).unwrap();
+        let (hosts, paths) = (
+            Step::Hosts { prefix: "h".into(), leaves: leaves() },
+            Step::Paths { prefix: "p".into(), leaves: leaves() },
+        );
+        let bit = |text: &str| if crate::hash(text.as_bytes()) >> 31 == 0 { '0' } else { '1' };
+        for name in ["a.example.com", "b.example.com", "c.example.com", "d.example.com"] {
+            let upper = format!("{}:80", name.to_uppercase());
+            assert_eq!(take(&hosts, &upper, "/", &mut Walk::default()), format!("h{}", bit(name)));
+            assert_eq!(
+                take(&paths, "", &format!("/{name}/x"), &mut Walk::default()),
+                format!("p{}", bit(name))
+            );
+        }
+    }
+
+    #[test]
+    fn suffixes_are_tried_from_long_to_short() {
+        let mut walk = Walk::default();
+        let step = suffixes();
+        let tables: Vec<String> = (0..4).map(|_| take(&step, "a.b.c.example.com", "/", &mut walk)).collect();
+        assert!(tables[0].starts_with("t/") && tables[1].starts_with("t/"), "{tables:?}");
+        assert_eq!(tables[2..], ["any", "any"]);
+        assert_eq!(walk.tried, 1);
+        // As many labels as the suffix: a wildcard needs one more.
+        assert_eq!(take(&step, "com", "/", &mut Walk::default()), "any");
+        assert_eq!(take(&step, "", "/", &mut Walk::default()), "any");
+    }
+}
