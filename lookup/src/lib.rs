@@ -7,10 +7,12 @@
 
 mod host;
 mod leaves;
+mod names;
 mod step;
 
 pub use host::{first_segment, hash, host_of, labels, suffix, wider};
 pub use leaves::{Leaf, Leaves, MAX_DEPTH};
+pub use names::{SEPARATOR, root, routes_of};
 pub use step::{ParseError, Request, Step, Walk};
 
 /// Request header with the name of the table that routes the request. Set by the proxy whatever the client

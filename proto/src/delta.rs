@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{ArcStr, ContentHash, Partition, Report, ResourceKey, Revision};
+use crate::{ArcStr, ContentHash, Partition, Report, ResourceKey, Revision, Routing};
 
 /// Kind of an xDS piece, the smallest thing that changes alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -14,26 +14,30 @@ pub enum XdsKind {
     Cluster,
     /// `envoy.config.endpoint.v3.ClusterLoadAssignment`
     Endpoints,
-    /// `envoy.config.listener.v3.Listener`
+    /// `envoy.config.listener.v3.Listener` for proxies that are given whole route tables.
     Listener,
+    /// The same for proxies that have the module which walks from one route table to another.
+    ScopedListener,
     /// `envoy.config.route.v3.RouteConfiguration` without its virtual hosts.
     RouteTable,
     /// `envoy.config.route.v3.VirtualHost`, one of a route table.
     VirtualHost,
+    /// The routes of one HTTPRoute for one virtual host, see [`Routing::Routes`].
+    Routes,
     /// `envoy.extensions.transport_sockets.tls.v3.Secret`; a private key is never in the body, see
     /// [`Put::private_key`].
     Secret,
 }
 
 impl XdsKind {
-    /// Full name of the protobuf message in the body of a put.
+    /// Full name of the protobuf message in the body of a put; of routes, one with only its `routes`.
     pub fn message_name(self) -> &'static str {
         match self {
             XdsKind::Cluster => "envoy.config.cluster.v3.Cluster",
             XdsKind::Endpoints => "envoy.config.endpoint.v3.ClusterLoadAssignment",
-            XdsKind::Listener => "envoy.config.listener.v3.Listener",
+            XdsKind::Listener | XdsKind::ScopedListener => "envoy.config.listener.v3.Listener",
             XdsKind::RouteTable => "envoy.config.route.v3.RouteConfiguration",
-            XdsKind::VirtualHost => "envoy.config.route.v3.VirtualHost",
+            XdsKind::VirtualHost | XdsKind::Routes => "envoy.config.route.v3.VirtualHost",
             XdsKind::Secret => "envoy.extensions.transport_sockets.tls.v3.Secret",
         }
     }
@@ -49,19 +53,32 @@ pub struct XdsKey {
     pub kind: XdsKind,
     /// Name of the resource; for a virtual host the name of its route table.
     pub name: ArcStr,
-    /// For a virtual host its domain (`*`, `*.example.com`, `a.example.com`), else empty.
+    /// For a virtual host and its routes its domain (`*`, `*.example.com`, `a.example.com`), else empty.
     pub domain: ArcStr,
+    /// For routes the object that they come of, `httproute/<namespace>/<name>`, else empty.
+    pub route: ArcStr,
 }
 
 impl XdsKey {
     /// Key of a whole resource.
     pub fn new(scope: ResourceKey, kind: XdsKind, name: impl Into<ArcStr>) -> Self {
-        XdsKey { scope, kind, name: name.into(), domain: ArcStr::new() }
+        XdsKey { scope, kind, name: name.into(), domain: ArcStr::new(), route: ArcStr::new() }
     }
 
     /// Key of a virtual host in a route table.
     pub fn virtual_host(scope: ResourceKey, table: impl Into<ArcStr>, domain: impl Into<ArcStr>) -> Self {
-        XdsKey { scope, kind: XdsKind::VirtualHost, name: table.into(), domain: domain.into() }
+        XdsKey { domain: domain.into(), ..XdsKey::new(scope, XdsKind::VirtualHost, table) }
+    }
+
+    /// Key of the routes that an object has in a virtual host.
+    pub fn routes(
+        scope: ResourceKey,
+        table: impl Into<ArcStr>,
+        domain: impl Into<ArcStr>,
+        route: impl Into<ArcStr>,
+    ) -> Self {
+        let (domain, route) = (domain.into(), route.into());
+        XdsKey { domain, route, ..XdsKey::new(scope, XdsKind::Routes, table) }
     }
 }
 
@@ -70,6 +87,9 @@ impl fmt::Display for XdsKey {
         write!(f, "{} {:?} {}", self.scope.namespaced_name(), self.kind, self.name)?;
         if !self.domain.is_empty() {
             write!(f, " [{}]", self.domain)?;
+        }
+        if !self.route.is_empty() {
+            write!(f, " {}", self.route)?;
         }
         Ok(())
     }
@@ -87,6 +107,16 @@ pub struct Put {
     /// For a TLS certificate: the private key that the distributor must join in at the last moment,
     /// because keys never enter the log or a delta.
     pub private_key: Option<PrivateKeyRef>,
+    /// For virtual hosts and routes: what puts them together.
+    pub routing: Option<Routing>,
+}
+
+impl Put {
+    /// A piece that is all in its body.
+    pub fn new(key: XdsKey, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        Put { key, version: ContentHash::of(&body), body, private_key: None, routing: None }
+    }
 }
 
 /// Names a private key without containing it.

@@ -15,6 +15,7 @@ pub mod json;
 pub mod key;
 pub mod report;
 pub mod revision;
+pub mod routing;
 
 pub use delta::{Delta, PrivateKeyRef, Put, XdsKey, XdsKind};
 pub use event::{Change, Event};
@@ -22,6 +23,7 @@ pub use hash::ContentHash;
 pub use key::{ClusterId, Kind, Name, ResourceKey};
 pub use report::{Condition, Fault, JsonText, ListenerStatus, ObjectStatus, ParentStatus, Report};
 pub use revision::{Epoch, Partition, Revision};
+pub use routing::{RouteEntry, RouteSet, Routing};
 
 /// Cheaply cloned, immutable string: the type of every name in a key.
 pub use arcstr::{ArcStr, literal};

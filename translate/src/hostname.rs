@@ -38,19 +38,11 @@ pub(crate) fn specificity(hostname: &str) -> (usize, usize) {
     }
 }
 
-/// All hostnames that cover this one, itself first, `*` last.
-pub(crate) fn covering(hostname: &ArcStr) -> Vec<ArcStr> {
-    let mut all = vec![hostname.clone()];
-    let host = hostname.strip_prefix("*.").unwrap_or(hostname);
-    let mut rest = host;
-    while let Some((_, suffix)) = rest.split_once('.') {
-        all.push(proto::ArcStr::from(format!("*.{suffix}")));
-        rest = suffix;
-    }
-    if hostname != "*" {
-        all.push(ANY);
-    }
-    all
+/// [`specificity`] as one number.
+pub(crate) fn rank(hostname: &str) -> u16 {
+    let (exact, length) = specificity(hostname);
+    // A hostname has at most 253 characters.
+    u16::try_from(length.min(255)).unwrap_or(u16::MAX) | u16::from(exact > 0) << 8
 }
 
 /// What is wrong with a hostname, if anything (RFC 1123, with an optional first label `*`).
@@ -79,7 +71,7 @@ pub(crate) fn problem(hostname: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{covering, covers, intersection, problem, specificity};
+    use super::{covers, intersection, problem, rank, specificity};
     use proto::ArcStr;
 
     #[test]
@@ -103,17 +95,11 @@ mod tests {
     }
 
     #[test]
-    fn covering_names_go_from_narrow_to_wide() {
-        assert_eq!(covering(&"a.b.com".into()), ["a.b.com", "*.b.com", "*.com", "*"]);
-        assert_eq!(covering(&"*.b.com".into()), ["*.b.com", "*.com", "*"]);
-        assert_eq!(covering(&"*".into()), ["*"]);
-    }
-
-    #[test]
     fn exact_names_come_before_wildcards() {
         let mut names = ["*", "*.long.example.com", "b.com", "*.com", "aa.b.com"];
         names.sort_by_key(|name| std::cmp::Reverse(specificity(name)));
         assert_eq!(names, ["aa.b.com", "b.com", "*.long.example.com", "*.com", "*"]);
+        assert!(names.is_sorted_by_key(|name| std::cmp::Reverse(rank(name))));
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! An HTTPRoute: where it attaches, what its rules are, and its status.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use proto::{ArcStr, Condition, Fault, JsonText, ObjectStatus, ParentStatus, Report, ResourceKey, literal};
+use proto::{
+    ArcStr, Condition, Fault, JsonText, ObjectStatus, ParentStatus, Put, Report, ResourceKey, RouteEntry,
+    RouteSet, Routing, XdsKey, literal,
+};
 
 use super::parent::{self, Attempt};
 use super::{Problem, RuleCx, rule, sentence};
-use crate::emit::route::entries;
+use crate::emit::route::{entries, name_of};
 use crate::engine::{Cx, Output};
-use crate::graph::{Context, Entry, IndexKey, NodeKey, RouteIr, Value, Verdict};
+use crate::graph::{Attachment, Context, IndexKey, NodeKey, Value, Verdict};
 use crate::hostname;
 use crate::model::{HttpRoute, Rule};
 
@@ -50,13 +53,8 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
         contribute(&mut output, key, attempt, &backends);
         attachments.extend(attempt.attachments.iter().cloned());
     }
-    let contexts: BTreeSet<Context> = attachments.iter().map(|attachment| attachment.context).collect();
-    let encoded = contexts
-        .into_iter()
-        .map(|context| (context, Arc::<[Entry]>::from(entries(key, &rules, context))))
-        .collect();
-    let created = route.metadata.creation_timestamp.clone();
-    output.value = Value::Route(Arc::new(RouteIr { attachments, created, entries: share_equal(encoded) }));
+    let created = &route.metadata.creation_timestamp;
+    output.puts = puts(key, &attachments, created, |context| entries(key, &rules, context));
     let parents = attempts.iter().map(|attempt| health.parent_status(attempt)).collect();
     with_report(output, key, ObjectStatus { parents, faults, ..ObjectStatus::default() }, cx)
 }
@@ -99,9 +97,6 @@ fn contribute(
         output.entries.push((IndexKey::AttachedTo(gateway.clone(), listener.clone()), key.clone()));
     }
     for attachment in &attempt.attachments {
-        let index =
-            IndexKey::Serving(gateway.clone(), attachment.listener.clone(), attachment.domain.clone());
-        output.entries.push((index, key.clone()));
         let (table, domain) = (attachment.table.clone(), attachment.domain.clone());
         output.demands.push(NodeKey::VirtualHost(gateway.clone(), table, domain));
     }
@@ -114,16 +109,40 @@ fn contribute(
     }
 }
 
-/// Routes without redirects are the same in every context: keep them once.
-fn share_equal(mut encoded: Vec<(Context, Arc<[Entry]>)>) -> Vec<(Context, Arc<[Entry]>)> {
-    if let Some((first, rest)) = encoded.split_first_mut() {
-        for (_, entries) in rest {
-            if *entries == first.1 {
-                *entries = Arc::clone(&first.1);
-            }
-        }
+/// The routes as pieces, one for each domain; a domain that several hostnames lead to counts as the most
+/// specific of them.
+fn puts(
+    key: &ResourceKey,
+    attachments: &[Attachment],
+    created: &ArcStr,
+    entries: impl Fn(Context) -> Vec<RouteEntry>,
+) -> Vec<Put> {
+    let mut domains: BTreeMap<(&ResourceKey, &ArcStr, &ArcStr), (u16, Context)> = BTreeMap::new();
+    for attachment in attachments {
+        let specificity = hostname::rank(&attachment.written);
+        let place = (&attachment.gateway, &attachment.table, &attachment.domain);
+        let best = domains.entry(place).or_insert((specificity, attachment.context));
+        best.0 = best.0.max(specificity);
     }
-    encoded
+    let mut encoded: BTreeMap<Context, Arc<[RouteEntry]>> = BTreeMap::new();
+    let mut all: Vec<Put> = Vec::with_capacity(domains.len());
+    for ((gateway, table, domain), (specificity, context)) in domains {
+        let shared = encoded.values().next().cloned();
+        let entries = encoded.entry(context).or_insert_with(|| {
+            let made: Arc<[RouteEntry]> = entries(context).into();
+            // Routes without redirects are the same in every context: keep them once.
+            shared.filter(|shared| *shared == made).unwrap_or(made)
+        });
+        if entries.is_empty() {
+            continue;
+        }
+        let set = RouteSet { specificity, created: created.clone(), entries: Arc::clone(entries) };
+        let route = name_of(key);
+        let key = XdsKey::routes(gateway.clone(), table.clone(), domain.clone(), route);
+        let (version, body) = (set.version(), bytes::Bytes::new());
+        all.push(Put { key, version, body, private_key: None, routing: Some(Routing::Routes(set.into())) });
+    }
+    all
 }
 
 /// What the problems of a route mean for its conditions.

@@ -1,12 +1,9 @@
 //! One rule of an HTTPRoute: matches checked, filters and backends resolved.
 
-use std::cmp::Reverse;
-
 use proto::ArcStr;
 
 use super::RuleCx;
 use crate::features::{self, At, FeatureIr};
-use crate::graph::Rank;
 use crate::model::{Match, NameMatch, Rule};
 
 /// A rule, ready to be written.
@@ -14,7 +11,7 @@ use crate::model::{Match, NameMatch, Rule};
 pub(crate) struct RuleIr {
     pub(crate) name: ArcStr,
     /// Valid matches with their precedence.
-    pub(crate) matches: Vec<(Rank, Match)>,
+    pub(crate) matches: Vec<(u64, Match)>,
     pub(crate) features: Vec<FeatureIr>,
     pub(crate) backends: Vec<BackendUse>,
     /// Something in it cannot be done: it answers 500 rather than do the rest.
@@ -76,20 +73,19 @@ fn backends(field: &str, rule: &Rule, cx: &mut RuleCx<'_, '_>) -> Vec<BackendUse
     backends
 }
 
-fn rank(matched: &Match) -> Rank {
-    let count = |list: &[NameMatch]| Reverse(u8::try_from(list.len()).unwrap_or(u8::MAX));
+/// Precedence (`HTTPRouteRule.matches`), the lesser goes first: exact paths, then regular expressions, then
+/// prefixes; of each the longer first; with a method first; more headers first; more query parameters first.
+fn rank(matched: &Match) -> u64 {
+    let few = |list: &[NameMatch]| u64::from(u8::MAX - u8::try_from(list.len()).unwrap_or(u8::MAX));
     let path = matched.path.value.as_str();
-    Rank {
-        path_kind: match matched.path.kind.as_str() {
-            "Exact" => 0,
-            "RegularExpression" => 1,
-            _ => 2,
-        },
-        path_length: Reverse(u16::try_from(path.len()).unwrap_or(u16::MAX)),
-        without_method: matched.method.is_none(),
-        headers: count(&matched.headers),
-        query_params: count(&matched.query_params),
-    }
+    let kind = match matched.path.kind.as_str() {
+        "Exact" => 0,
+        "RegularExpression" => 1,
+        _ => 2,
+    };
+    let short = u64::from(u16::MAX - u16::try_from(path.len()).unwrap_or(u16::MAX));
+    let without_method = u64::from(matched.method.is_none());
+    kind << 33 | short << 17 | without_method << 16 | few(&matched.headers) << 8 | few(&matched.query_params)
 }
 
 fn check_match(cx: &mut RuleCx<'_, '_>, field: &str, matched: &Match) {

@@ -23,7 +23,7 @@ use envoy_types::pb::google::protobuf::{BoolValue, UInt32Value};
 use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
-use super::{ads, put, secret, socket_address};
+use super::{ads, put, scopes, secret, socket_address};
 use crate::engine::{Cx, Output};
 use crate::features;
 use crate::graph::{ListenerIr, NodeKey, Scheme, Value};
@@ -47,11 +47,9 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
     let Some(Value::Gateway(ir)) = cx.node(NodeKey::Gateway(gateway.clone())) else { return output };
     let serving: Vec<&ListenerIr> =
         ir.listeners.iter().filter(|l| l.port == port && l.table.is_some()).collect();
-    let chains: Vec<FilterChain> = match serving.first().and_then(|listener| listener.scheme) {
-        None => return output,
-        Some(Scheme::Http) => serving.iter().take(1).filter_map(|listener| http_chain(listener)).collect(),
-        Some(Scheme::Https) => serving.iter().filter_map(|listener| https_chain(listener)).collect(),
-    };
+    if serving.first().is_none_or(|listener| listener.scheme.is_none()) {
+        return output;
+    }
     let is_tls = serving.iter().any(|listener| listener.scheme == Some(Scheme::Https));
     let mut addresses = ir.addresses.iter();
     let Some(address) = addresses.next() else { return output };
@@ -63,27 +61,51 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
         name: name(port),
         address: Some(socket_address(address, port)),
         additional_addresses: addresses.map(additional).collect(),
-        filter_chains: chains,
         listener_filters: if is_tls { vec![tls_inspector()] } else { Vec::new() },
         // With it, two Gateways on one port would silently share connections; without, the second is told.
         enable_reuse_port: Some(BoolValue { value: false }),
         per_connection_buffer_limit_bytes: Some(UInt32Value { value: BUFFER_LIMIT }),
         ..Listener::default()
     };
-    output.puts.push(put(XdsKey::new(gateway.clone(), XdsKind::Listener, name(port)), &message));
+    for tables in [Tables::Whole, Tables::Walked] {
+        let filter_chains = match is_tls {
+            false => serving.iter().take(1).filter_map(|listener| http_chain(listener, tables)).collect(),
+            true => serving.iter().filter_map(|listener| https_chain(listener, tables)).collect(),
+        };
+        let message = Listener { filter_chains, ..message.clone() };
+        output.puts.push(put(XdsKey::new(gateway.clone(), tables.listener(), name(port)), &message));
+    }
     output
 }
 
-fn http_chain(listener: &ListenerIr) -> Option<FilterChain> {
+/// How a proxy is given its routes.
+#[derive(Clone, Copy, Debug)]
+enum Tables {
+    /// One table a listener.
+    Whole,
+    /// Small tables, from one to the next of which the proxy's module walks.
+    Walked,
+}
+
+impl Tables {
+    fn listener(self) -> XdsKind {
+        match self {
+            Tables::Whole => XdsKind::Listener,
+            Tables::Walked => XdsKind::ScopedListener,
+        }
+    }
+}
+
+fn http_chain(listener: &ListenerIr, tables: Tables) -> Option<FilterChain> {
     let table = listener.table.as_ref()?;
     Some(FilterChain {
         name: table.to_string(),
-        filters: vec![connection_manager(table)],
+        filters: vec![connection_manager(table, tables)],
         ..FilterChain::default()
     })
 }
 
-fn https_chain(listener: &ListenerIr) -> Option<FilterChain> {
+fn https_chain(listener: &ListenerIr, tables: Tables) -> Option<FilterChain> {
     let table = listener.table.as_ref()?;
     let server_names =
         if listener.hostname == hostname::ANY { Vec::new() } else { vec![listener.hostname.to_string()] };
@@ -102,13 +124,17 @@ fn https_chain(listener: &ListenerIr) -> Option<FilterChain> {
     Some(FilterChain {
         name: table.to_string(),
         filter_chain_match: Some(FilterChainMatch { server_names, ..FilterChainMatch::default() }),
-        filters: vec![connection_manager(table)],
+        filters: vec![connection_manager(table, tables)],
         transport_socket: Some(TransportSocket {
             name: "envoy.transport_sockets.tls".to_owned(),
             config_type: Some(SocketConfig::TypedConfig(pack_any(context))),
         }),
         ..FilterChain::default()
     })
+}
+
+fn whole_table(table: &ArcStr) -> RouteSpecifier {
+    RouteSpecifier::Rds(Rds { config_source: Some(ads()), route_config_name: table.to_string() })
 }
 
 fn tls_inspector() -> ListenerFilter {
@@ -119,7 +145,7 @@ fn tls_inspector() -> ListenerFilter {
     }
 }
 
-fn connection_manager(table: &ArcStr) -> Filter {
+fn connection_manager(table: &ArcStr, tables: Tables) -> Filter {
     let router = HttpFilter {
         name: "envoy.filters.http.router".to_owned(),
         config_type: Some(ConfigType::TypedConfig(pack_any(Router::default()))),
@@ -127,12 +153,18 @@ fn connection_manager(table: &ArcStr) -> Filter {
     };
     let mut http_filters = features::http_filters();
     http_filters.push(router);
+    let (route_specifier, early_header_mutation_extensions) = match tables {
+        Tables::Whole => (whole_table(table), Vec::new()),
+        Tables::Walked => {
+            // Before all others: they must see the route where the walk ends.
+            http_filters.insert(0, scopes::walk_filter());
+            (scopes::route_specifier(), vec![scopes::root_header(table)])
+        }
+    };
     let manager = HttpConnectionManager {
         stat_prefix: table.replace('/', "_"),
-        route_specifier: Some(RouteSpecifier::Rds(Rds {
-            config_source: Some(ads()),
-            route_config_name: table.to_string(),
-        })),
+        route_specifier: Some(route_specifier),
+        early_header_mutation_extensions,
         http_filters,
         use_remote_address: Some(BoolValue { value: true }),
         normalize_path: Some(BoolValue { value: true }),

@@ -6,6 +6,7 @@ pub(crate) mod endpoints;
 pub(crate) mod listener;
 pub(crate) mod route;
 pub(crate) mod route_table;
+mod scopes;
 pub(crate) mod secret;
 pub(crate) mod virtual_host;
 
@@ -17,12 +18,11 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::google::protobuf::Duration;
 use prost::Message;
-use proto::{ContentHash, Put, XdsKey};
+use proto::{Put, XdsKey};
 
 /// A message as a piece of a scope.
 fn put(key: XdsKey, message: &impl Message) -> Put {
-    let body = message.encode_to_vec();
-    Put { key, version: ContentHash::of(&body), body: body.into(), private_key: None }
+    Put::new(key, message.encode_to_vec())
 }
 
 /// "From this same stream". The bytes must never change between versions: Envoy takes another

@@ -20,30 +20,57 @@ use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
 use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
 use envoy_types::pb::google::protobuf::UInt32Value;
 use prost::Message;
-use proto::ResourceKey;
+use proto::{ArcStr, Kind, ResourceKey, RouteEntry};
 
 use crate::attach::rule::{BackendUse, RuleIr};
 use crate::features::{EmitAt, FeatureIr};
-use crate::graph::{Context, Entry};
+use crate::graph::Context;
 use crate::model::{Match, NameMatch};
 
 /// Never defined as a cluster: its share of requests is answered 500.
 const NOWHERE: &str = "fleetgate.dev/unresolved";
 
+const PREFIX: &str = "httproute/";
+
+/// Name of an object's routes.
+pub(crate) fn name_of(key: &ResourceKey) -> String {
+    format!("{PREFIX}{}/{}", key.namespace, key.name)
+}
+
+/// The object that such a name was made of.
+pub(crate) fn object_of(gateway: &ResourceKey, name: &str) -> Option<ResourceKey> {
+    let (namespace, name) = name.strip_prefix(PREFIX)?.split_once('/')?;
+    Some(gateway.sibling(Kind::HTTP_ROUTE, ArcStr::from(namespace), ArcStr::from(name)))
+}
+
+/// The first segment that all paths of a match have in common, if the match says so.
+fn segment(matched: &Match) -> Option<ArcStr> {
+    let path = matched.path.value.strip_prefix('/')?;
+    let first = path.split('/').next().unwrap_or_default();
+    match matched.path.kind.as_str() {
+        "Exact" => Some(first.into()),
+        "RegularExpression" => None,
+        // A prefix of slashes matches every path.
+        _ => (!path.trim_end_matches('/').is_empty()).then(|| first.into()),
+    }
+}
+
 /// The encoded routes of a route's rules, in order of precedence.
-pub(crate) fn entries(key: &ResourceKey, rules: &[RuleIr], context: Context) -> Vec<Entry> {
+pub(crate) fn entries(key: &ResourceKey, rules: &[RuleIr], context: Context) -> Vec<RouteEntry> {
     let mut entries = Vec::new();
     for rule in rules {
-        let name = format!("httproute/{}/{}/{}", key.namespace, key.name, rule.name);
-        for (rank, matched) in &rule.matches {
+        let name = format!("{}/{}", name_of(key), rule.name);
+        for (order, matched) in &rule.matches {
+            let segment = segment(matched);
             for route in routes(rule, &EmitAt { matched, context }) {
                 let route = Route { name: name.clone(), ..route };
-                entries.push(Entry { rank: rank.clone(), body: Bytes::from(route.encode_to_vec()) });
+                let body = Bytes::from(route.encode_to_vec());
+                entries.push(RouteEntry { order: *order, segment: segment.clone(), body });
             }
         }
     }
     // Stable: equal ranks stay in the order of rules and matches.
-    entries.sort_by(|a, b| a.rank.cmp(&b.rank));
+    entries.sort_by_key(|entry| entry.order);
     entries
 }
 

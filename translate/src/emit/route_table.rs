@@ -12,6 +12,8 @@ pub(crate) fn compute(gateway: &ResourceKey, table: &ArcStr) -> Output {
         name: table.to_string(),
         // Hosts are compared without their port, but reach the backend as they came.
         ignore_port_in_host_matching: true,
+        // Of use inside the proxy alone; whatever a client sends under this name goes no further either.
+        request_headers_to_remove: vec![lookup::TABLE_HEADER.to_owned()],
         ..RouteConfiguration::default()
     };
     let mut output = Output::of(Value::Absent);

@@ -20,8 +20,6 @@ pub(crate) enum IndexKey {
     PoliciesOf(ResourceKey),
     /// Gateway, listener: routes attached, whether or not they serve.
     AttachedTo(ResourceKey, ArcStr),
-    /// Gateway, listener, domain: routes that serve the domain there.
-    Serving(ResourceKey, ArcStr, ArcStr),
     /// Gateways that send requests to a Service.
     GatewaysOf(ResourceKey),
 }

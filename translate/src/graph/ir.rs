@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use proto::{ArcStr, Condition, Fault, Kind, ResourceKey};
 
 use crate::hostname::{covers, specificity};
@@ -17,7 +16,6 @@ pub(crate) enum Value {
     Class,
     Gateway(Arc<GatewayIr>),
     Backend(Arc<BackendIr>),
-    Route(Arc<RouteIr>),
 }
 
 /// A condition in the making.
@@ -97,7 +95,7 @@ pub(crate) struct ListenerIr {
 /// What a domain of a route table is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum VirtualHostRole {
-    /// It serves the routes of this listener.
+    /// It serves the routes of a listener with this hostname.
     Routes(ArcStr),
     /// Its requests came over a connection to another listener: 421.
     Misdirected,
@@ -133,7 +131,7 @@ impl GatewayIr {
         let owner = self.owner(scheme, listener.port, domain)?;
         // An HTTP table is shared by the listeners of its port, an HTTPS table belongs to one.
         Some(if scheme == Scheme::Http || owner.name == listener.name {
-            VirtualHostRole::Routes(owner.name.clone())
+            VirtualHostRole::Routes(owner.hostname.clone())
         } else {
             VirtualHostRole::Misdirected
         })
@@ -215,36 +213,4 @@ pub(crate) struct Attachment {
 pub(crate) struct Context {
     pub(crate) scheme: Scheme,
     pub(crate) port: u16,
-}
-
-/// Precedence of a match (`HTTPRouteRule.matches`): the lesser goes first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Rank {
-    /// Exact, then regular expression, then prefix.
-    pub(crate) path_kind: u8,
-    /// Longer first.
-    pub(crate) path_length: std::cmp::Reverse<u16>,
-    /// With a method first.
-    pub(crate) without_method: bool,
-    /// More first.
-    pub(crate) headers: std::cmp::Reverse<u8>,
-    /// More first.
-    pub(crate) query_params: std::cmp::Reverse<u8>,
-}
-
-/// One encoded Envoy route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) rank: Rank,
-    /// `envoy.config.route.v3.Route`
-    pub(crate) body: Bytes,
-}
-
-/// An HTTPRoute that is attached somewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RouteIr {
-    pub(crate) attachments: Vec<Attachment>,
-    pub(crate) created: ArcStr,
-    /// By context, each in order of rank, then rule and match.
-    pub(crate) entries: Vec<(Context, Arc<[Entry]>)>,
 }

@@ -7,8 +7,8 @@ use proto::{ArcStr, ClusterId, Kind, Name, ResourceKey, XdsKey, XdsKind};
 
 pub(crate) use indexes::{IndexKey, Member, roots};
 pub(crate) use ir::{
-    Attachment, BackendIr, Context, Entry, GatewayIr, ListenerIr, Rank, RouteIr, Scheme, TlsIr,
-    UpstreamProtocol, Value, Verdict, VirtualHostRole,
+    Attachment, BackendIr, Context, GatewayIr, ListenerIr, Scheme, TlsIr, UpstreamProtocol, Value, Verdict,
+    VirtualHostRole,
 };
 
 use crate::engine::{Cx, Output};
@@ -129,9 +129,12 @@ pub(crate) fn compute(key: &NodeKey, cx: &mut Cx<'_>) -> Output {
 pub(crate) fn node_of(key: &XdsKey) -> Option<NodeKey> {
     let scope = key.scope.clone();
     match key.kind {
+        XdsKind::Routes => emit::route::object_of(&scope, &key.route).map(NodeKey::Route),
         XdsKind::VirtualHost => Some(NodeKey::VirtualHost(scope, key.name.clone(), key.domain.clone())),
         XdsKind::RouteTable => Some(NodeKey::RouteTable(scope, key.name.clone())),
-        XdsKind::Listener => emit::listener::port_of(&key.name).map(|port| NodeKey::Listener(scope, port)),
+        XdsKind::Listener | XdsKind::ScopedListener => {
+            emit::listener::port_of(&key.name).map(|port| NodeKey::Listener(scope, port))
+        }
         XdsKind::Secret => {
             emit::secret::secret_of(&scope, &key.name).map(|secret| NodeKey::Secret(scope, secret))
         }

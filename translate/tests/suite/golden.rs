@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use proto::XdsKind;
 use proto::json::Printer;
+use proto::{RouteSet, Routing, XdsKind};
 use serde_json::{Map, Value, json};
 
 fn root() -> PathBuf {
@@ -36,10 +36,23 @@ fn word(kind: XdsKind) -> &'static str {
         XdsKind::Cluster => "clusters",
         XdsKind::Endpoints => "endpoints",
         XdsKind::Listener => "listeners",
+        XdsKind::ScopedListener => "scoped_listeners",
+        XdsKind::Routes => "virtual_hosts",
         XdsKind::RouteTable => "route_tables",
         XdsKind::VirtualHost => "virtual_hosts",
         XdsKind::Secret => "secrets",
     }
+}
+
+/// A set of routes with what decides their places.
+fn routes(set: &RouteSet, printer: &Printer) -> Value {
+    let entries = set.entries.iter().map(|entry| {
+        let mut route = printer.to_json("envoy.config.route.v3.Route", &entry.body).unwrap();
+        route["(order)"] = json!(format!("{:x}", entry.order));
+        route["(segment)"] = json!(entry.segment.as_deref());
+        route
+    });
+    json!({"specificity": set.specificity, "created": set.created.as_str(), "routes": entries.collect::<Vec<_>>()})
 }
 
 fn render(defaults: &str, case: &str, printer: &Printer) -> String {
@@ -48,7 +61,10 @@ fn render(defaults: &str, case: &str, printer: &Printer) -> String {
     let show = shown(case);
     let mut resources = Map::new();
     for put in snapshot.puts.values().filter(|put| show.contains(word(put.key.kind))) {
-        let json = printer.to_json(put.key.kind.message_name(), &put.body).unwrap();
+        let json = match &put.routing {
+            Some(Routing::Routes(set)) => routes(set, printer),
+            _ => printer.to_json(put.key.kind.message_name(), &put.body).unwrap(),
+        };
         resources.insert(put.key.to_string(), json);
     }
     let statuses: Map<String, Value> = snapshot
