@@ -35,6 +35,9 @@ pub struct Options {
     pub first_request_timeout: Duration,
     /// How long listeners and routes wait for an answer about new clusters.
     pub cluster_timeout: Duration,
+    /// Routes that one table has at the most for proxies that walk tables, if they can be told apart by host
+    /// or first path segment.
+    pub route_table_size: usize,
 }
 
 impl Default for Options {
@@ -45,6 +48,7 @@ impl Default for Options {
             max_streams: 10_000,
             first_request_timeout: Duration::from_secs(10),
             cluster_timeout: Duration::from_secs(15),
+            route_table_size: 128,
         }
     }
 }
@@ -266,7 +270,7 @@ impl Distributor {
     pub(crate) fn shared(&self, key: &ResourceKey) -> Arc<Shared> {
         let mut scopes = lock(&self.inner.scopes);
         let new = || {
-            let scope = Mutex::new(Scope::new(key.clone()));
+            let scope = Mutex::new(Scope::new(key.clone(), self.inner.options.route_table_size));
             Arc::new(Shared { scope, inboxes: Mutex::default() })
         };
         scopes.entry(key.clone()).or_insert_with(new).clone()

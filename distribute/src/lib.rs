@@ -36,6 +36,6 @@ mod xds;
 
 pub use auth::{Authenticate, PrivateKeys};
 pub use distributor::{Distributor, Feedback, Options, Served};
-pub use registry::{LastNack, ProxyState};
+pub use registry::{LastNack, ProxyState, RouteTablesMode};
 pub use resource::ResourceType;
 pub use server::{Error, Listener};

@@ -1,7 +1,7 @@
 //! One piece of configuration with what the proxies think of it.
 
 use bytes::Bytes;
-use proto::{ContentHash, PrivateKeyRef, Put};
+use proto::{ContentHash, PrivateKeyRef, Put, Routing};
 
 /// A version of a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,11 +9,17 @@ pub(crate) struct Content {
     pub(crate) version: ContentHash,
     pub(crate) body: Bytes,
     pub(crate) private_key: Option<PrivateKeyRef>,
+    pub(crate) routing: Option<Routing>,
 }
 
 impl From<&Put> for Content {
     fn from(put: &Put) -> Self {
-        Content { version: put.version, body: put.body.clone(), private_key: put.private_key.clone() }
+        Content {
+            version: put.version,
+            body: put.body.clone(),
+            private_key: put.private_key.clone(),
+            routing: put.routing.clone(),
+        }
     }
 }
 

@@ -4,18 +4,21 @@ use proto::{ArcStr, ContentHash, XdsKey};
 
 use crate::resource::ResourceType;
 
-/// Where refusals can be told apart on their own: a route table, or all resources of another type.
+/// Where refusals can be told apart on their own: a listener's routes, or all resources of another type.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Lane {
     pub(crate) kind: ResourceType,
-    /// The route table, else empty.
-    pub(crate) table: ArcStr,
+    /// Name of the listener's routes, else empty: tables come and go.
+    pub(crate) routes: ArcStr,
 }
 
 impl Lane {
     pub(crate) fn of(kind: ResourceType, name: &ArcStr) -> Self {
-        let table = if kind == ResourceType::Route { name.clone() } else { ArcStr::new() };
-        Lane { kind, table }
+        let routes = match kind {
+            ResourceType::Route => lookup::routes_of(name).map_or_else(|| name.clone(), ArcStr::from),
+            _ => ArcStr::new(),
+        };
+        Lane { kind, routes }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct ProxyState {
     pub scope: ResourceKey,
     /// Its version, e.g. `1.40.0`; empty if it did not say.
     pub envoy_version: String,
+    /// How it is given its routes.
+    pub route_tables: RouteTablesMode,
     /// True if it has a stream open.
     pub connected: bool,
     /// Everything up to here it has ACKed.
@@ -31,6 +33,18 @@ pub struct ProxyState {
     pub bytes_sent: u64,
     /// Resources in all responses sent to it.
     pub resources_sent: u64,
+}
+
+/// How a proxy is given its routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RouteTablesMode {
+    /// One table a listener (RDS): it does not have the module.
+    #[default]
+    Whole,
+    /// Small tables that its module walks (SRDS and RDS).
+    Scoped,
+    /// One table a listener, because it could not load the module; what it said.
+    FellBack(String),
 }
 
 /// A refused push.
@@ -61,12 +75,19 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// A stream began; true if it is the proxy's only one.
-    pub(crate) fn connected(&mut self, scope: &ResourceKey, id: &str, envoy_version: String) -> bool {
+    pub(crate) fn connected(
+        &mut self,
+        scope: &ResourceKey,
+        id: &str,
+        envoy_version: String,
+        walks: bool,
+    ) -> bool {
         let record = self.proxies.entry((scope.clone(), id.to_owned())).or_insert_with(|| Record {
             state: ProxyState {
                 id: id.to_owned(),
                 scope: scope.clone(),
                 envoy_version: String::new(),
+                route_tables: RouteTablesMode::Whole,
                 connected: true,
                 acked: Revision::NONE,
                 current: Revision::NONE,
@@ -78,6 +99,7 @@ impl Registry {
             last_seen: 0,
         });
         record.state.envoy_version = envoy_version;
+        record.state.route_tables = if walks { RouteTablesMode::Scoped } else { RouteTablesMode::Whole };
         record.state.connected = true;
         record.streams += 1;
         record.streams == 1

@@ -11,19 +11,25 @@ pub enum ResourceType {
     Endpoints,
     /// SDS
     Secret,
-    /// LDS
+    /// LDS, for proxies that are given whole route tables.
     Listener,
+    /// LDS, for proxies that walk from one route table to another.
+    ScopedListener,
+    /// SRDS: the scope of each table to walk.
+    Scope,
     /// RDS
     Route,
 }
 
 impl ResourceType {
     /// Every type, in push order.
-    pub const ALL: [ResourceType; 5] = [
+    pub const ALL: [ResourceType; 7] = [
         ResourceType::Cluster,
         ResourceType::Endpoints,
         ResourceType::Secret,
         ResourceType::Listener,
+        ResourceType::ScopedListener,
+        ResourceType::Scope,
         ResourceType::Route,
     ];
 
@@ -34,7 +40,8 @@ impl ResourceType {
             XdsKind::Endpoints => ResourceType::Endpoints,
             XdsKind::Secret => ResourceType::Secret,
             XdsKind::Listener => ResourceType::Listener,
-            XdsKind::RouteTable | XdsKind::VirtualHost => ResourceType::Route,
+            XdsKind::ScopedListener => ResourceType::ScopedListener,
+            XdsKind::RouteTable | XdsKind::VirtualHost | XdsKind::Routes => ResourceType::Route,
         }
     }
 
@@ -45,7 +52,8 @@ impl ResourceType {
             ResourceType::Endpoints => XdsKind::Endpoints,
             ResourceType::Secret => XdsKind::Secret,
             ResourceType::Listener => XdsKind::Listener,
-            ResourceType::Route => XdsKind::RouteTable,
+            ResourceType::ScopedListener => XdsKind::ScopedListener,
+            ResourceType::Scope | ResourceType::Route => XdsKind::RouteTable,
         }
     }
 
@@ -55,12 +63,15 @@ impl ResourceType {
             ResourceType::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             ResourceType::Endpoints => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
             ResourceType::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
-            ResourceType::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
+            ResourceType::Listener | ResourceType::ScopedListener => {
+                "type.googleapis.com/envoy.config.listener.v3.Listener"
+            }
+            ResourceType::Scope => "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration",
             ResourceType::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         }
     }
 
-    /// The type of a URL; none if this server does not serve it.
+    /// The type of a URL, for a proxy that does not walk; none if this server does not serve it.
     pub fn from_url(url: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.url() == url)
     }
@@ -71,14 +82,21 @@ impl ResourceType {
             ResourceType::Cluster => "cds",
             ResourceType::Endpoints => "eds",
             ResourceType::Secret => "sds",
-            ResourceType::Listener => "lds",
+            ResourceType::Listener | ResourceType::ScopedListener => "lds",
+            ResourceType::Scope => "srds",
             ResourceType::Route => "rds",
         }
     }
 
     /// Types where an empty first request asks for everything.
     pub(crate) fn is_wildcard(self) -> bool {
-        matches!(self, ResourceType::Cluster | ResourceType::Listener)
+        matches!(
+            self,
+            ResourceType::Cluster
+                | ResourceType::Listener
+                | ResourceType::ScopedListener
+                | ResourceType::Scope
+        )
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use proto::{ArcStr, ContentHash, PrivateKeyRef, Put, ResourceKey, Revision, XdsKey, XdsKind};
+use proto::{ArcStr, ContentHash, PrivateKeyRef, Put, ResourceKey, Revision, Routing, XdsKey, XdsKind};
 
 use crate::{
     piece::{Content, Piece, Verdict},
     quarantine::{Lane, Trials},
     resource::{ResourceId, ResourceType},
-    tables::Table,
+    tables::{PieceId, RouteTables, encode_scope},
 };
 
 /// What a proxy that asks for a resource should have.
@@ -38,7 +38,13 @@ pub(crate) struct Scope {
     pub(crate) key: ResourceKey,
     pub(crate) revision: Revision,
     singles: BTreeMap<ResourceId, Piece>,
-    tables: BTreeMap<ArcStr, Table>,
+    /// By the name of the listener's routes.
+    tables: BTreeMap<ArcStr, RouteTables>,
+    table_size: usize,
+    /// Those with changes since the last [`Scope::settle`].
+    unsettled: BTreeSet<ArcStr>,
+    /// Routes that some proxy wants in one table.
+    wanted_whole: BTreeSet<ArcStr>,
     trials: BTreeMap<Lane, Trials>,
     /// Quarantined pieces of listeners and route tables.
     quarantined: BTreeSet<XdsKey>,
@@ -46,9 +52,19 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    pub(crate) fn new(key: ResourceKey) -> Self {
-        let (singles, tables, trials, quarantined) = Default::default();
-        Scope { key, revision: Revision::NONE, singles, tables, trials, quarantined, seq: 0 }
+    pub(crate) fn new(key: ResourceKey, table_size: usize) -> Self {
+        Scope {
+            key,
+            revision: Revision::NONE,
+            singles: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            table_size,
+            unsettled: BTreeSet::new(),
+            wanted_whole: BTreeSet::new(),
+            trials: BTreeMap::new(),
+            quarantined: BTreeSet::new(),
+            seq: 0,
+        }
     }
 
     /// True once a first revision has come: before that, absent means unknown.
@@ -72,21 +88,42 @@ impl Scope {
         for key in removes {
             self.remove(key, &mut effect);
         }
-        effect.touched.sort_unstable();
-        effect.touched.dedup();
+        self.settle(&mut effect.touched);
         effect
+    }
+
+    /// Brings the route tables up to date with their pieces.
+    fn settle(&mut self, touched: &mut Vec<ResourceId>) {
+        for name in std::mem::take(&mut self.unsettled) {
+            let Some(tables) = self.tables.get_mut(&name) else { continue };
+            for name in tables.settle(self.seq) {
+                if lookup::routes_of(&name).is_some() {
+                    touched.push(ResourceId { kind: ResourceType::Scope, name: name.clone() });
+                }
+                touched.push(ResourceId { kind: ResourceType::Route, name });
+            }
+            if tables.is_empty() {
+                self.tables.remove(&name);
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
     }
 
     fn put(&mut self, put: &Put, effect: &mut Effect) {
         self.seq += 1;
         let id = resource_of(&put.key);
         let known = self.piece(&put.key).is_some();
+        let is_route = id.kind == ResourceType::Route;
         let changed = if known {
-            self.change(&put.key, |piece| piece.replace(Content::from(put)))
-        } else if id.kind == ResourceType::Route {
-            let table = self.tables.entry(id.name.clone()).or_default();
-            table.add(&put.key.domain, Content::from(put), self.seq);
-            true
+            self.change(&put.key, |piece| piece.replace(Content::from(put))) && !is_route
+        } else if is_route {
+            let whole = self.wanted_whole.contains(&id.name);
+            let new = || RouteTables::new(id.name.clone(), self.table_size, whole);
+            let tables = self.tables.entry(id.name.clone()).or_insert_with(new);
+            tables.add_piece(piece_id(&put.key), Content::from(put), self.seq);
+            self.unsettled.insert(id.name.clone());
+            false
         } else {
             self.singles.insert(id.clone(), Piece::new(Content::from(put), self.seq));
             true
@@ -103,12 +140,9 @@ impl Scope {
         self.seq += 1;
         let id = resource_of(key);
         let removed = if id.kind == ResourceType::Route {
-            let Some(table) = self.tables.get_mut(&id.name) else { return };
-            let removed = table.remove(&key.domain, self.seq);
-            if table.is_empty() {
-                self.tables.remove(&id.name);
-            }
-            removed
+            let Some(tables) = self.tables.get_mut(&id.name) else { return };
+            self.unsettled.insert(id.name.clone());
+            tables.remove_piece(&piece_id(key))
         } else {
             self.singles.remove(&id)
         };
@@ -117,27 +151,34 @@ impl Scope {
             if piece.is_blamed() {
                 effect.healed.push(key.clone());
             }
-            effect.touched.push(id);
+            if id.kind != ResourceType::Route {
+                effect.touched.push(id);
+            }
         }
     }
 
     pub(crate) fn names(&self, kind: ResourceType) -> impl Iterator<Item = &ArcStr> {
-        let tables = (kind == ResourceType::Route).then(|| self.tables.keys());
+        let walked = self.tables.values().filter(|tables| tables.has_header()).flat_map(RouteTables::names);
+        let walked = matches!(kind, ResourceType::Route | ResourceType::Scope).then_some(walked);
+        let whole = (kind == ResourceType::Route).then(|| self.tables.keys());
         let first = ResourceId { kind, name: ArcStr::new() };
         let singles = self.singles.range(first..).map(|(id, _)| id).take_while(move |id| id.kind == kind);
-        singles.map(|id| &id.name).chain(tables.into_iter().flatten())
+        singles.map(|id| &id.name).chain(whole.into_iter().flatten()).chain(walked.into_iter().flatten())
     }
 
     pub(crate) fn has_tables(&self) -> bool {
-        self.tables.values().any(Table::has_header)
+        self.tables.values().any(RouteTables::has_header)
     }
 
     pub(crate) fn offer(&self, kind: ResourceType, name: &ArcStr) -> Offer {
         let (exists, version, seq) = if kind == ResourceType::Route {
-            match self.tables.get(name) {
-                Some(table) => (table.has_header(), table.version(), table.seq),
-                None => (false, None, 0),
-            }
+            let tables = self.tables_of(name);
+            let (version, seq) = tables.and_then(|one| one.version(name)).unzip();
+            (tables.is_some_and(|one| one.has(name)), version, seq.unwrap_or(0))
+        } else if kind == ResourceType::Scope {
+            let exists =
+                lookup::routes_of(name).is_some() && self.tables_of(name).is_some_and(|one| one.has(name));
+            (exists, exists.then(|| ContentHash::of(name.as_bytes())), 0)
         } else {
             let piece = self.singles.get(&ResourceId { kind, name: name.clone() });
             let version = piece.and_then(Piece::served).map(|content| content.version);
@@ -157,7 +198,10 @@ impl Scope {
         name: &ArcStr,
     ) -> Option<(Bytes, Option<PrivateKeyRef>)> {
         if kind == ResourceType::Route {
-            return Some((self.tables.get_mut(name)?.body()?, None));
+            return Some((self.tables.get_mut(routes_of(name))?.body(name)?, None));
+        }
+        if kind == ResourceType::Scope {
+            return Some((encode_scope(name).into(), None));
         }
         let content = self.singles.get(&ResourceId { kind, name: name.clone() })?.served()?;
         Some((content.body.clone(), content.private_key.clone()))
@@ -194,8 +238,8 @@ impl Scope {
         if version == now {
             return self.prove(kind, name, seq, effect);
         }
-        let table = self.tables.get(name).filter(|_| kind == ResourceType::Route);
-        let Some(lacking) = table.and_then(|table| table.lacking(version)).cloned() else { return };
+        let tables = self.tables_of(name).filter(|_| kind == ResourceType::Route);
+        let Some(lacking) = tables.and_then(|tables| tables.lacking(name, version)) else { return };
         for key in self.unproven(kind, name, seq) {
             if key.domain != lacking {
                 self.change(&key, |piece| piece.prove(seq));
@@ -207,15 +251,16 @@ impl Scope {
     /// True if a route table is served without some of its virtual hosts, of which no good version is
     /// known.
     pub(crate) fn leaves_out(&self, kind: ResourceType, name: &ArcStr) -> bool {
-        kind == ResourceType::Route && self.tables.get(name).is_some_and(Table::leaves_out)
+        kind == ResourceType::Route && self.tables_of(name).is_some_and(RouteTables::leaves_out)
     }
 
     /// Pieces of a resource that were served at `seq` and that no proxy has accepted yet.
     pub(crate) fn unproven(&self, kind: ResourceType, name: &ArcStr, seq: u64) -> Vec<XdsKey> {
         let whole = XdsKey::new(self.key.clone(), kind.kind(), name.clone());
-        let keys: Vec<XdsKey> = match self.tables.get(name) {
-            Some(table) if kind == ResourceType::Route => {
-                table.unproven().map(|domain| self.table_key(name, domain)).collect()
+        let keys: Vec<XdsKey> = match (kind, self.tables_of(name)) {
+            (ResourceType::Scope, _) => Vec::new(),
+            (ResourceType::Route, Some(tables)) => {
+                tables.unproven(name).into_iter().map(|id| self.key_of(routes_of(name), id)).collect()
             }
             _ => vec![whole],
         };
@@ -224,13 +269,36 @@ impl Scope {
     }
 
     /// Domains of a table in the order of its virtual hosts on the wire.
-    pub(crate) fn domain_at(&self, table: &ArcStr, index: usize) -> Option<&ArcStr> {
-        self.tables.get(table)?.served_domains().nth(index)
+    pub(crate) fn domain_at(&self, table: &ArcStr, index: usize) -> Option<ArcStr> {
+        self.tables_of(table)?.domains(table).into_iter().nth(index)
     }
 
-    /// Newest body of a piece.
-    pub(crate) fn piece_body(&self, key: &XdsKey) -> Option<&Bytes> {
-        self.piece(key)?.served().map(|content| &content.body)
+    /// True if what is served of a piece has a text in it.
+    pub(crate) fn piece_contains(&self, key: &XdsKey, text: &str) -> bool {
+        let contains = |body: &Bytes| body.windows(text.len()).any(|window| window == text.as_bytes());
+        let Some(content) = self.piece(key).and_then(Piece::served) else { return false };
+        let entries = match &content.routing {
+            Some(Routing::Routes(set)) => &set.entries[..],
+            _ => &[],
+        };
+        contains(&content.body) || entries.iter().any(|entry| contains(&entry.body))
+    }
+
+    /// Names of the tables that a table leads to.
+    pub(crate) fn leads_to(&self, table: &ArcStr) -> Vec<String> {
+        self.tables_of(table).map_or_else(Vec::new, |tables| tables.leads_to(table))
+    }
+
+    /// A proxy asks for a resource by its name.
+    pub(crate) fn want(&mut self, kind: ResourceType, name: &ArcStr) {
+        if kind != ResourceType::Route || lookup::routes_of(name).is_some() {
+            return;
+        }
+        if self.wanted_whole.insert(name.clone())
+            && let Some(tables) = self.tables.get_mut(name)
+        {
+            tables.want_whole(self.seq);
+        }
     }
 
     /// Takes pieces out of service that a proxy refused. One alone is rejected; of several, each goes
@@ -249,6 +317,7 @@ impl Scope {
             self.judge(&key, verdict, &mut touched);
             group.push((key, version));
         }
+        self.settle(&mut touched);
         if !certain {
             self.trials.entry(lane.clone()).or_default().split(group);
         }
@@ -282,6 +351,7 @@ impl Scope {
             for (key, _) in &group {
                 self.judge(key, Verdict::Unproven, &mut touched);
             }
+            self.settle(&mut touched);
             trials.active = group;
             self.trials.insert(lane.clone(), trials);
             break;
@@ -293,7 +363,7 @@ impl Scope {
         self.seq += 1;
         if self.change(key, |piece| piece.judge(verdict)) {
             let id = resource_of(key);
-            if !touched.contains(&id) {
+            if id.kind != ResourceType::Route {
                 touched.push(id);
             }
         }
@@ -309,11 +379,19 @@ impl Scope {
         };
         let changed = match id.kind {
             ResourceType::Route => {
-                self.tables.get_mut(&id.name).is_some_and(|table| table.change(&key.domain, seq, edit))
+                let changed = self
+                    .tables
+                    .get_mut(&id.name)
+                    .is_some_and(|tables| tables.change(&piece_id(key), seq, edit));
+                if changed {
+                    self.unsettled.insert(id.name.clone());
+                }
+                changed
             }
             _ => self.singles.get_mut(&id).is_some_and(|piece| change_single(piece, seq, edit)),
         };
-        if quarantined && matches!(id.kind, ResourceType::Route | ResourceType::Listener) {
+        let routes = [ResourceType::Route, ResourceType::Listener, ResourceType::ScopedListener];
+        if quarantined && routes.contains(&id.kind) {
             self.quarantined.insert(key.clone());
         } else if !self.quarantined.is_empty() {
             self.quarantined.remove(key);
@@ -332,17 +410,23 @@ impl Scope {
     fn piece(&self, key: &XdsKey) -> Option<&Piece> {
         let id = resource_of(key);
         match id.kind {
-            ResourceType::Route => self.tables.get(&id.name)?.piece(&key.domain),
+            ResourceType::Route => self.tables.get(&id.name)?.piece(&piece_id(key)),
             _ => self.singles.get(&id),
         }
     }
 
-    fn table_key(&self, table: &ArcStr, domain: &ArcStr) -> XdsKey {
-        if domain.is_empty() {
-            XdsKey::new(self.key.clone(), XdsKind::RouteTable, table.clone())
-        } else {
-            XdsKey::virtual_host(self.key.clone(), table.clone(), domain.clone())
-        }
+    /// The tables that one of this name is among.
+    fn tables_of(&self, table: &str) -> Option<&RouteTables> {
+        self.tables.get(routes_of(table))
+    }
+
+    fn key_of(&self, routes: &str, PieceId { domain, route }: PieceId) -> XdsKey {
+        let kind = match (domain.is_empty(), route.is_empty()) {
+            (true, _) => XdsKind::RouteTable,
+            (_, true) => XdsKind::VirtualHost,
+            _ => XdsKind::Routes,
+        };
+        XdsKey { domain, route, ..XdsKey::new(self.key.clone(), kind, routes) }
     }
 }
 
@@ -354,6 +438,15 @@ fn change_single(piece: &mut Piece, seq: u64, edit: impl FnOnce(&mut Piece)) -> 
         piece.seq = seq;
     }
     changed
+}
+
+/// Name of the listener's routes that a table is of.
+fn routes_of(table: &str) -> &str {
+    lookup::routes_of(table).unwrap_or(table)
+}
+
+fn piece_id(key: &XdsKey) -> PieceId {
+    PieceId { domain: key.domain.clone(), route: key.route.clone() }
 }
 
 fn resource_of(key: &XdsKey) -> ResourceId {

@@ -6,6 +6,7 @@ use envoy_types::pb::envoy::{
     config::core::v3::{Node, node::UserAgentVersionType},
     service::discovery::v3::DeltaDiscoveryRequest,
 };
+use envoy_types::pb::google::protobuf::value::Kind;
 use proto::ResourceKey;
 use tokio::{
     sync::{mpsc, watch},
@@ -50,6 +51,7 @@ pub(super) async fn open(
     };
     let scope = ads.auth.scope(token.as_deref(), &node.id).map_err(Status::unauthenticated)?;
     let shared = ads.distributor.shared(&scope);
+    let walks = walks(node);
     let (responses, stream) = mpsc::channel(QUEUE);
     let proxy = Proxy {
         inbox: shared.register(),
@@ -59,7 +61,7 @@ pub(super) async fn open(
         scope,
         shared,
         responses,
-        session: Session::default(),
+        session: if walks { Session::walking() } else { Session::default() },
         _slot: slot,
     };
     tokio::spawn(proxy.run(first, requests, ads.stopped));
@@ -82,7 +84,7 @@ impl Proxy {
     async fn run(mut self, first: DeltaDiscoveryRequest, requests: Requests, stopped: watch::Receiver<bool>) {
         let (distributor, scope, proxy) = (self.distributor.clone(), self.scope.clone(), self.id.clone());
         let version = std::mem::take(&mut self.version);
-        if lock(&distributor.inner.registry).connected(&scope, &proxy, version) {
+        if lock(&distributor.inner.registry).connected(&scope, &proxy, version, self.session.walks()) {
             distributor.tell(Feedback::Connected { proxy: proxy.clone(), scope: scope.clone() });
         }
         // Waiting for a proxy that does not read is cut short, too; then there is no room for the status.
@@ -175,6 +177,11 @@ impl Proxy {
             lock(&self.distributor.inner.registry).edit(&self.scope, &self.id, edit);
         };
         match notice {
+            Notice::FellBack(message) => {
+                let (proxy, scope) = (&self.id, self.scope.namespaced_name());
+                tracing::warn!("{proxy} of Gateway {scope} is given whole route tables: {message}");
+                edit(&mut |state| state.route_tables = crate::RouteTablesMode::FellBack(message.clone()));
+            }
             Notice::PushAcked { kind, observed } => metrics::acked(kind, observed),
             Notice::Healed(keys) => self.distributor.tell(Feedback::Healed { scope, keys }),
             Notice::Acked(revision) => {
@@ -194,6 +201,12 @@ impl Proxy {
             }
         }
     }
+}
+
+/// True if the proxy says that it has the module, in the version that this server makes tables for.
+fn walks(node: &Node) -> bool {
+    let value = node.metadata.as_ref().and_then(|metadata| metadata.fields.get(lookup::METADATA_KEY));
+    value.is_some_and(|value| value.kind == Some(Kind::StringValue(lookup::MODULE_VERSION.to_owned())))
 }
 
 fn stopping() -> Status {

@@ -115,8 +115,8 @@ async fn newer_owners(
 /// candidates, the Namespaces and Services that they read are not to blame.
 fn likeliest(piece: XdsKind, candidates: Vec<ResourceKey>) -> Vec<ResourceKey> {
     let kinds: &[Kind] = match piece {
-        XdsKind::VirtualHost => &[Kind::HTTP_ROUTE],
-        XdsKind::Listener | XdsKind::RouteTable => &[Kind::GATEWAY],
+        XdsKind::VirtualHost | XdsKind::Routes => &[Kind::HTTP_ROUTE],
+        XdsKind::Listener | XdsKind::ScopedListener | XdsKind::RouteTable => &[Kind::GATEWAY],
         XdsKind::Cluster => &[Kind::BACKEND_TLS_POLICY, Kind::SERVICE],
         XdsKind::Endpoints => &[Kind::ENDPOINT_SLICE],
         XdsKind::Secret => &[Kind::SECRET, Kind::CONFIG_MAP],

@@ -74,6 +74,8 @@ pub(super) fn kind_name(kind: XdsKind) -> &'static str {
         XdsKind::Listener => "Listener",
         XdsKind::RouteTable => "RouteTable",
         XdsKind::VirtualHost => "VirtualHost",
+        XdsKind::Routes => "Routes",
+        XdsKind::ScopedListener => "ScopedListener",
         XdsKind::Secret => "Secret",
     }
 }

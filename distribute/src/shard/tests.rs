@@ -262,7 +262,7 @@ async fn a_nack_is_blamed_on_the_route_that_changed_and_stays_with_it() {
     let mut batch = gateway();
     batch.extend([route("good", 1, "/good"), route("bad", 1, "/bad")]);
     let first = bed.send(batch).await;
-    let piece = first.puts.iter().find(|put| put.key.kind == XdsKind::VirtualHost).unwrap().key.clone();
+    let piece = first.puts.iter().find(|put| put.key.kind == XdsKind::Routes).unwrap().key.clone();
     let (proxy, scope) = ("p".to_owned(), piece.scope.clone());
     let acked = Feedback::Acked { proxy: proxy.clone(), scope: scope.clone(), revision: first.revision };
     bed.feedback.send(acked).unwrap();

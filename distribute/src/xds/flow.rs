@@ -20,6 +20,13 @@ use crate::{
     scope::{Effect, Offer, Scope},
 };
 
+/// The push that a step is for.
+#[derive(Clone, Copy)]
+struct At {
+    nonce: u64,
+    may_remove: bool,
+}
+
 /// What to do about one name that may have changed.
 enum Step {
     /// The proxy has what it should have.
@@ -41,9 +48,13 @@ impl Session {
                 self.push(kind, scope, keys, out);
             }
             // Once more for the removals that waited for the types after them.
-            for kind in
-                [ResourceType::Secret, ResourceType::Route, ResourceType::Cluster, ResourceType::Endpoints]
-            {
+            for kind in [
+                ResourceType::Secret,
+                ResourceType::Route,
+                ResourceType::Scope,
+                ResourceType::Cluster,
+                ResourceType::Endpoints,
+            ] {
                 self.push(kind, scope, keys, out);
             }
             if !self.start_trial(scope, out) {
@@ -70,7 +81,7 @@ impl Session {
         let mut effect = Effect::default();
         for (name, mark) in std::mem::take(&mut self.of(kind).dirty) {
             self.of(kind).prove_inherited(kind, &name, scope, &mut effect);
-            match self.of(kind).step(kind, &name, mark, may_remove, scope, keys) {
+            match self.of(kind).step(kind, &name, mark, At { may_remove, nonce }, scope, keys) {
                 Step::Nothing => continue,
                 Step::Wait => {
                     self.of(kind).dirty.insert(name, mark);
@@ -138,9 +149,12 @@ impl Session {
     /// Listeners and routes wait for clusters that the proxy does not have; routes also for listeners.
     fn may_put(&mut self, kind: ResourceType, scope: &Scope) -> bool {
         match kind {
-            ResourceType::Cluster | ResourceType::Endpoints | ResourceType::Secret => true,
-            ResourceType::Listener => self.has_clusters(scope),
-            ResourceType::Route => self.get(ResourceType::Listener).is_idle() && self.has_clusters(scope),
+            // A scope is nothing to requests until a table leads to it.
+            ResourceType::Cluster | ResourceType::Endpoints | ResourceType::Secret | ResourceType::Scope => {
+                true
+            }
+            ResourceType::Listener | ResourceType::ScopedListener => self.has_clusters(scope),
+            ResourceType::Route => self.get(self.listeners()).is_idle() && self.has_clusters(scope),
         }
     }
 
@@ -170,12 +184,14 @@ impl Session {
     fn may_remove(&self, kind: ResourceType, scope: &Scope) -> bool {
         let done = |kind| self.get(kind).open && self.get(kind).is_idle();
         match kind {
-            ResourceType::Listener => true,
-            ResourceType::Secret | ResourceType::Route => done(ResourceType::Listener),
+            ResourceType::Listener | ResourceType::ScopedListener => true,
+            ResourceType::Secret | ResourceType::Route => done(self.listeners()),
+            // Until then a table may lead there.
+            ResourceType::Scope => done(ResourceType::Route),
             ResourceType::Cluster => {
                 let routes = self.get(ResourceType::Route);
                 let routed = routes.is_idle() && (routes.len() > 0 || !scope.has_tables());
-                done(ResourceType::Listener) && routed && !scope.serves_old_routes()
+                done(self.listeners()) && routed && !scope.serves_old_routes()
             }
             ResourceType::Endpoints => done(ResourceType::Cluster),
         }
@@ -184,15 +200,12 @@ impl Session {
     /// When all else is sent, serves the next suspects; true if there are any.
     fn start_trial(&mut self, scope: &mut Scope, out: &mut Output) -> bool {
         for kind in ResourceType::ALL {
-            let gated = matches!(kind, ResourceType::Listener | ResourceType::Route);
+            let gated = kind == self.listeners() || kind == ResourceType::Route;
             let state = self.get(kind);
             if !state.open || state.inflight.is_some() || (gated && !state.dirty.is_empty()) {
                 continue;
             }
             for lane in scope.lanes(kind) {
-                if kind == ResourceType::Route && !self.get(kind).wants(&lane.table) {
-                    continue;
-                }
                 let touched = scope.next_trial(&lane);
                 if !touched.is_empty() {
                     self.settle(Effect { touched, healed: Vec::new() }, scope.revision, out);
@@ -221,7 +234,7 @@ impl Subscriptions {
         kind: ResourceType,
         name: &ArcStr,
         mark: Mark,
-        may_remove: bool,
+        at: At,
         scope: &mut Scope,
         keys: &dyn PrivateKeys,
     ) -> Step {
@@ -231,7 +244,7 @@ impl Subscriptions {
         }
         match scope.offer(kind, name) {
             Offer::Withheld => Step::Nothing,
-            Offer::Absent => self.absent(kind, name, may_remove),
+            Offer::Absent => self.absent(kind, name, at.may_remove),
             Offer::Ready { version, seq } => {
                 self.told_absent.remove(name);
                 let has = self.sent.get(name).is_some_and(|sent| sent.version == Some(version));
@@ -242,6 +255,9 @@ impl Subscriptions {
                 let inherited = self.sent.get(name).is_some_and(|sent| sent.inherited);
                 if inherited && scope.leaves_out(kind, name) {
                     return Step::Nothing;
+                }
+                if kind == ResourceType::Route && !self.has_all(&scope.leads_to(name), at.nonce, scope) {
+                    return Step::Wait;
                 }
                 let Some((body, key)) = scope.body(kind, name) else { return Step::Nothing };
                 let body = match key {
@@ -255,10 +271,25 @@ impl Subscriptions {
         }
     }
 
+    /// True if the proxy has accepted all these tables, since they are there or as they are now. Call while no
+    /// push is unanswered but the one that is being made.
+    fn has_all(&self, tables: &[String], nonce: u64, scope: &Scope) -> bool {
+        tables.iter().all(|table| {
+            let Some(sent) = self.sent.get(table.as_str()) else { return false };
+            let now = |version| matches!(scope.offer(ResourceType::Route, &table.as_str().into()), Offer::Ready { version: now, .. } if now == version);
+            sent.nonce != nonce && (sent.nonce != 0 || sent.version.is_some_and(now))
+        })
+    }
+
     /// A proxy is told of a removal if it has the resource. It is told that something it asked for
     /// does not exist only for endpoints: with that answer Envoy finishes warming the cluster at once
     /// instead of after a timeout, while for the other types it would but log an error.
     fn absent(&mut self, kind: ResourceType, name: &ArcStr, may_remove: bool) -> Step {
+        if kind == ResourceType::Route && lookup::routes_of(name).is_some() {
+            // It goes with its scope; and should it come back before that, it counts as new.
+            self.sent.remove(name);
+            return Step::Nothing;
+        }
         let asked = kind == ResourceType::Endpoints && self.names(name) && !self.told_absent.contains(name);
         if self.sent.contains_key(name) {
             if !may_remove {

@@ -1,6 +1,6 @@
 //! Who is to blame for a refused push.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{ArcStr, XdsKey};
 
@@ -35,7 +35,8 @@ impl Session {
         let is_named = named.contains(&true);
         let exact = is_named || push.items.len() == 1;
         let mut keys = Vec::new();
-        let mut lanes: BTreeMap<Lane, Vec<XdsKey>> = BTreeMap::new();
+        // All suspects, and those that the message points to.
+        let mut lanes: BTreeMap<Lane, (BTreeSet<XdsKey>, BTreeSet<XdsKey>)> = BTreeMap::new();
         for (item, _) in push.items.iter().zip(&named).filter(|(_, named)| is_named && !**named) {
             scope.prove(kind, &item.name, item.seq, effect);
         }
@@ -52,17 +53,19 @@ impl Session {
                 // All of it is new to this server, and trying hosts apart would take some away that the
                 // proxy serves: it stays on what it has, and nobody is condemned.
                 self.of(kind).refused.insert(item.name.clone(), item.version);
-                let blamed = blamed(message, &lane, suspects, scope);
+                let blamed = blamed(kind, message, &item.name, suspects, scope);
                 if blamed.len() == 1 {
                     keys.extend(blamed);
                 }
             } else {
-                lanes.entry(lane).or_default().extend(suspects);
+                let lane = lanes.entry(lane).or_default();
+                lane.0.extend(suspects.iter().cloned());
+                lane.1.extend(blamed(kind, message, &item.name, suspects, scope));
             }
         }
-        for (lane, suspects) in lanes {
+        for (lane, (suspects, blamed)) in lanes {
             let certain = is_named || suspects.len() == 1;
-            let suspects = if certain { suspects } else { blamed(message, &lane, suspects, scope) };
+            let suspects: Vec<XdsKey> = if certain { suspects } else { blamed }.into_iter().collect();
             if certain {
                 keys.extend(suspects.iter().cloned());
             }
@@ -100,7 +103,8 @@ impl Session {
 
 /// `Error adding/updating cluster(s) NAME: reason, NAME: reason`
 fn names_resource(kind: ResourceType, message: &str, name: &ArcStr) -> bool {
-    if !matches!(kind, ResourceType::Cluster | ResourceType::Listener) || name.is_empty() {
+    let named = [ResourceType::Cluster, ResourceType::Listener, ResourceType::ScopedListener];
+    if !named.contains(&kind) || name.is_empty() {
         return false;
     }
     message.match_indices(name.as_str()).any(|(at, _)| {
@@ -112,15 +116,20 @@ fn names_resource(kind: ResourceType, message: &str, name: &ArcStr) -> bool {
 
 /// Narrows the suspects of a route table to those that the message points to: by the position of a
 /// virtual host, or by text, such as an invalid regex, that only they contain.
-fn blamed(message: &str, lane: &Lane, suspects: Vec<XdsKey>, scope: &Scope) -> Vec<XdsKey> {
-    if lane.kind != ResourceType::Route {
+fn blamed(
+    kind: ResourceType,
+    message: &str,
+    name: &ArcStr,
+    suspects: Vec<XdsKey>,
+    scope: &Scope,
+) -> Vec<XdsKey> {
+    if kind != ResourceType::Route {
         return suspects;
     }
-    let by_position = position(message).and_then(|index| scope.domain_at(&lane.table, index));
+    let by_position = position(message).and_then(|index| scope.domain_at(name, index));
     let hints = hints(message);
     let points_to = |key: &&XdsKey| {
-        by_position == Some(&key.domain)
-            || scope.piece_body(key).is_some_and(|body| hints.iter().any(|hint| contains(body, hint)))
+        by_position.as_ref() == Some(&key.domain) || hints.iter().any(|hint| scope.piece_contains(key, hint))
     };
     let blamed: Vec<XdsKey> = suspects.iter().filter(points_to).cloned().collect();
     if blamed.is_empty() { suspects } else { blamed }
@@ -138,10 +147,6 @@ fn hints(message: &str) -> Vec<&str> {
     let quotes = ['\'', '"', '`'].into_iter().flat_map(|quote| message.split(quote).skip(1).step_by(2));
     let ends = message.match_indices(": ").map(|(at, colon)| message[at + colon.len()..].trim());
     quotes.chain(ends).filter(|text| text.len() > 1).collect()
-}
-
-fn contains(body: &[u8], text: &str) -> bool {
-    body.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 #[cfg(test)]

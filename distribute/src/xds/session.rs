@@ -60,6 +60,8 @@ pub(crate) enum Input<'a> {
 pub(crate) enum Notice {
     /// The proxy has everything up to here.
     Acked(Revision),
+    /// The proxy cannot load the module, as it says, and is given whole route tables.
+    FellBack(String),
     /// The proxy refused a push; no keys if it is not yet known which piece is to blame.
     Nacked { kind: ResourceType, revision: Revision, keys: Vec<XdsKey>, message: String },
     /// These pieces are no longer in quarantine.
@@ -89,7 +91,9 @@ impl Output {
 /// Protocol state of one stream.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
-    types: [Subscriptions; 5],
+    types: [Subscriptions; 7],
+    /// True if the proxy walks route tables.
+    walks: bool,
     nonce: u64,
     /// Everything up to here was ACKed.
     pub(crate) acked: Revision,
@@ -123,7 +127,29 @@ impl Session {
     /// True if listeners or routes wait for an answer about clusters.
     pub(crate) fn waits(&self) -> bool {
         let owed = |kind| self.get(kind).inflight.is_none() && !self.get(kind).dirty.is_empty();
-        owed(ResourceType::Listener) || owed(ResourceType::Route)
+        owed(self.listeners()) || owed(ResourceType::Route)
+    }
+
+    /// For a proxy that walks route tables.
+    pub(crate) fn walking() -> Self {
+        Session { walks: true, ..Session::default() }
+    }
+
+    /// True if it is given route tables to walk.
+    pub(crate) fn walks(&self) -> bool {
+        self.walks
+    }
+
+    /// The kind of listeners that the proxy gets.
+    pub(crate) fn listeners(&self) -> ResourceType {
+        if self.walks { ResourceType::ScopedListener } else { ResourceType::Listener }
+    }
+
+    /// The proxy cannot load the module: from now on it is given whole tables.
+    fn stop_walking(&mut self, scope: &Scope) {
+        let state = std::mem::take(self.of(ResourceType::ScopedListener));
+        self.walks = false;
+        *self.of(ResourceType::Listener) = state.for_other_resources(ResourceType::Listener, scope);
     }
 
     /// Names subscribed to in all types.
@@ -146,6 +172,7 @@ impl Session {
 
     fn request(&mut self, request: &DeltaDiscoveryRequest, scope: &mut Scope, out: &mut Output) {
         let Some(kind) = ResourceType::from_url(&request.type_url) else { return };
+        let kind = if kind == ResourceType::Listener { self.listeners() } else { kind };
         let mut effect = Effect::default();
         self.of(kind).request(kind, request, scope, &mut effect);
         let nonce = request.response_nonce.as_str();
@@ -153,6 +180,10 @@ impl Session {
         if let Some(push) = self.of(kind).inflight.take_if(answered) {
             match &request.error_detail {
                 None => self.ack(kind, push, scope, &mut effect, out),
+                Some(status) if self.walks && kind == self.listeners() && lacks_module(&status.message) => {
+                    self.stop_walking(scope);
+                    out.notices.push(Notice::FellBack(status.message.clone()));
+                }
                 Some(status) => self.nack(kind, push, &status.message, scope, &mut effect, out),
             }
         }
@@ -211,7 +242,7 @@ impl Session {
     fn acked_now(&self, scope: &Scope) -> Option<Revision> {
         let complete = scope.is_complete()
             && self.get(ResourceType::Cluster).open
-            && self.get(ResourceType::Listener).open
+            && self.get(self.listeners()).open
             && (!scope.has_tables() || self.get(ResourceType::Route).len() > 0);
         if !complete {
             return None;
@@ -234,4 +265,10 @@ impl Session {
             && matches!(kind, ResourceType::Cluster | ResourceType::Endpoints)
             && scope.offer(kind, name) == Offer::Absent
     }
+}
+
+/// True if Envoy refused a listener because the module is not there or of another version.
+fn lacks_module(message: &str) -> bool {
+    message.contains("dynamic module") && message.contains(lookup::MODULE_NAME)
+        || message.contains("Failed to load dynamic module")
 }

@@ -88,6 +88,7 @@ impl Subscriptions {
             }
         }
         for name in &request.resource_names_subscribe {
+            scope.want(kind, &ArcStr::from(name.as_str()));
             self.subscribe(kind, name, first, scope);
         }
         for name in &request.resource_names_unsubscribe {
@@ -109,6 +110,7 @@ impl Subscriptions {
     ) {
         for (name, version) in &request.initial_resource_versions {
             let name = ArcStr::from(name.as_str());
+            scope.want(kind, &name);
             let version = u128::from_str_radix(version, 16).ok().map(ContentHash);
             if let Some(version) = version {
                 scope.prove_inherited(kind, &name, version, effect);
@@ -154,6 +156,21 @@ impl Subscriptions {
             self.sent.remove(&name);
             self.dirty.remove(&name);
         }
+    }
+
+    /// The same subscriptions, to resources of another kind: of those the proxy has what it has under the same
+    /// names, in versions that are not known.
+    pub(crate) fn for_other_resources(mut self, kind: ResourceType, scope: &Scope) -> Self {
+        self.inflight = None;
+        self.dirty.clear();
+        self.sent.clear();
+        self.refused.clear();
+        let named = self.names.clone();
+        let all = if self.wildcard { scope.names(kind).cloned().collect() } else { Vec::new() };
+        for name in named.iter().chain(&all) {
+            self.touch(name, Mark::at(scope.revision));
+        }
+        self
     }
 
     /// Names changed in the scope: notes the one if this proxy is concerned.

@@ -57,7 +57,7 @@ pub(crate) fn key(kind: XdsKind, name: &str) -> XdsKey {
 
 fn put(key: XdsKey, message: &impl Message) -> Put {
     let body = message.encode_to_vec();
-    Put { key, version: ContentHash::of(&body), body: body.into(), private_key: None }
+    Put::new(key, body)
 }
 
 fn any<M: Message + Name>(message: &M) -> Any {

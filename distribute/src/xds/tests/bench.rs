@@ -12,7 +12,7 @@ use envoy_types::pb::{
     google::rpc::Status,
 };
 use prost::Message;
-use proto::{ContentHash, Kind, PrivateKeyRef, Put, ResourceKey, Revision, XdsKey, XdsKind};
+use proto::{Kind, PrivateKeyRef, Put, ResourceKey, Revision, XdsKey, XdsKind};
 
 use crate::{
     PrivateKeys,
@@ -34,10 +34,9 @@ pub(super) fn gateway() -> ResourceKey {
 }
 
 pub(super) fn put(kind: XdsKind, name: &str, domain: &str, body: impl Into<Bytes>) -> Put {
-    let body = body.into();
     let mut key = XdsKey::new(gateway(), kind, name);
     key.domain = domain.into();
-    Put { key, version: ContentHash::of(&body), body, private_key: None }
+    Put::new(key, body)
 }
 
 pub(super) fn cluster(name: &str) -> Put {
@@ -53,7 +52,12 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
-        Bench { scope: Scope::new(gateway()), session: Session::default() }
+        Bench { scope: Scope::new(gateway(), 128), session: Session::default() }
+    }
+
+    /// One whose proxy walks tables of one host each.
+    pub(super) fn walking() -> Self {
+        Bench { scope: Scope::new(gateway(), 1), session: Session::walking() }
     }
 
     pub(super) fn publish(&mut self, revision: u64, puts: &[Put], removes: &[XdsKey]) -> Output {

@@ -73,6 +73,7 @@ fn a_proxy_that_lacks_only_a_bad_new_host_is_known_to_have_the_rest() {
     let table = put(XdsKind::RouteTable, "t", "", "\x0a\x01t");
     let hosts = ["h", "i"].map(|host| put(XdsKind::VirtualHost, "t", host, "good"));
     bench.publish(1, &[&[table][..], &hosts].concat(), &[]);
+    bench.scope.want(ResourceType::Route, &"t".into());
     let crate::scope::Offer::Ready { version, .. } = bench.scope.offer(ResourceType::Route, &"t".into())
     else {
         panic!("no table");

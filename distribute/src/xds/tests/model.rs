@@ -45,7 +45,7 @@ struct Held(BTreeMap<ArcStr, (ContentHash, Vec<u8>)>);
 /// What an Envoy has, and what it asks for because of that.
 #[derive(Default)]
 struct Envoy {
-    held: [Held; 5],
+    held: [Held; 7],
     unread: Vec<Response>,
 }
 
@@ -56,12 +56,15 @@ struct World {
     /// Version of the endpoints of each cluster that there is.
     clusters: BTreeMap<usize, u8>,
     hosts: [Option<usize>; 3],
+    /// True if the Envoy walks from one route table to another.
+    walks: bool,
 }
 
 impl World {
-    fn new() -> World {
+    fn new(walks: bool) -> World {
         let mut world = World {
-            bench: Bench::new(),
+            bench: if walks { Bench::walking() } else { Bench::new() },
+            walks,
             envoy: Envoy::default(),
             revision: 0,
             clusters: BTreeMap::new(),
@@ -89,7 +92,9 @@ impl World {
 
     fn publish_with(&mut self, hosts: [Option<usize>; 3], listener: u8, mut puts: Vec<Put>) {
         let mut removes = Vec::new();
-        puts.push(put(XdsKind::Listener, "l", "", format!("l{listener}")));
+        for kind in [XdsKind::Listener, XdsKind::ScopedListener] {
+            puts.push(put(kind, "l", "", format!("{kind:?}{listener}")));
+        }
         for (host, (old, new)) in HOSTS.iter().zip(self.hosts.iter().zip(hosts)) {
             match new {
                 Some(cluster) => puts.push(put(XdsKind::VirtualHost, "t", host, CLUSTERS[cluster])),
@@ -128,16 +133,20 @@ impl World {
 
     /// A new stream: asks for all that it needs, and says what it has.
     fn connect(&mut self) {
-        self.bench.session = Session::default();
+        self.bench.session = if self.walks { Session::walking() } else { Session::default() };
         self.envoy.unread.clear();
         let watched: Vec<String> = self.names(ResourceType::Cluster);
+        let tables = if self.walks { self.names(ResourceType::Scope) } else { vec!["t".to_owned()] };
         for (kind, names) in [
             (ResourceType::Cluster, Vec::new()),
             (ResourceType::Endpoints, watched),
-            (ResourceType::Listener, Vec::new()),
-            (ResourceType::Route, vec!["t".to_owned()]),
+            (self.listeners(), Vec::new()),
+            (ResourceType::Scope, Vec::new()),
+            (ResourceType::Route, tables),
         ] {
-            if kind == ResourceType::Endpoints && names.is_empty() {
+            if names.is_empty() && matches!(kind, ResourceType::Endpoints | ResourceType::Route)
+                || kind == ResourceType::Scope && !self.walks
+            {
                 continue;
             }
             let held = self.envoy.held[kind as usize].0.iter();
@@ -153,6 +162,10 @@ impl World {
         }
     }
 
+    fn listeners(&self) -> ResourceType {
+        if self.walks { ResourceType::ScopedListener } else { ResourceType::Listener }
+    }
+
     fn names(&self, kind: ResourceType) -> Vec<String> {
         self.envoy.held[kind as usize].0.keys().map(ToString::to_string).collect()
     }
@@ -163,10 +176,13 @@ impl World {
             return;
         }
         let response = self.envoy.unread.remove(0);
-        let before = self.names(ResourceType::Cluster);
+        let (before, scopes) = (self.names(ResourceType::Cluster), self.names(ResourceType::Scope));
         // Envoy drops what it does not watch.
-        let watched =
-            |name: &ArcStr| response.kind != ResourceType::Endpoints || before.contains(&name.to_string());
+        let watched = |name: &ArcStr| match response.kind {
+            ResourceType::Endpoints => before.contains(&name.to_string()),
+            ResourceType::Route if self.walks => scopes.contains(&name.to_string()),
+            _ => true,
+        };
         let held = &mut self.envoy.held[response.kind as usize].0;
         for one in response.resources.iter().filter(|one| watched(&one.name)) {
             held.insert(one.name.clone(), (one.version, one.body.to_vec()));
@@ -174,31 +190,50 @@ impl World {
         for name in &response.removed {
             held.remove(name);
         }
-        let after = self.names(ResourceType::Cluster);
+        self.follow(ResourceType::Cluster, &before, ResourceType::Endpoints);
+        self.follow(ResourceType::Scope, &scopes, ResourceType::Route);
+        let out = self.bench.request(response.kind, &[], response.nonce, None);
+        self.take(out);
+    }
+
+    /// Subscribes to what new resources need, and no longer to what those needed that are gone.
+    fn follow(&mut self, kind: ResourceType, before: &[String], needed: ResourceType) {
+        let after = self.names(kind);
         let fresh: Vec<_> = after.iter().filter(|name| !before.contains(name)).cloned().collect();
         let gone: Vec<_> = before.iter().filter(|name| !after.contains(name)).cloned().collect();
         for name in &gone {
-            self.envoy.held[ResourceType::Endpoints as usize].0.remove(name.as_str());
+            self.envoy.held[needed as usize].0.remove(name.as_str());
         }
         if !fresh.is_empty() || !gone.is_empty() {
             self.ask(&DeltaDiscoveryRequest {
-                type_url: ResourceType::Endpoints.url().into(),
+                type_url: needed.url().into(),
                 resource_names_subscribe: fresh,
                 resource_names_unsubscribe: gone,
                 ..Default::default()
             });
         }
-        let out = self.bench.request(response.kind, &[], response.nonce, None);
-        self.take(out);
     }
 
-    /// Never a route to a cluster that is not there with its endpoints.
+    /// Never a route to a cluster that is not there with its endpoints, nor a step to a table that is not there.
     fn check(&self) {
         let held = |kind: ResourceType| &self.envoy.held[kind as usize].0;
-        let Some((_, table)) = held(ResourceType::Route).get("t") else { return };
-        for name in CLUSTERS.iter().filter(|name| uses(table, name)) {
-            assert!(held(ResourceType::Cluster).contains_key(*name), "a route to {name}, which is missing");
-            assert!(held(ResourceType::Endpoints).contains_key(*name), "{name} has no endpoints");
+        let mut pending = vec![if self.walks { "t#root".to_owned() } else { "t".to_owned() }];
+        while let Some(name) = pending.pop() {
+            let Some((_, table)) = held(ResourceType::Route).get(name.as_str()) else {
+                assert!(
+                    !name.contains('/') && !name.ends_with("wildcard"),
+                    "a step to {name}, which is missing"
+                );
+                continue;
+            };
+            for name in CLUSTERS.iter().filter(|name| uses(table, name)) {
+                assert!(
+                    held(ResourceType::Cluster).contains_key(*name),
+                    "a route to {name}, which is missing"
+                );
+                assert!(held(ResourceType::Endpoints).contains_key(*name), "{name} has no endpoints");
+            }
+            pending.extend(steps(table).iter().flat_map(lookup::Step::targets));
         }
     }
 
@@ -212,8 +247,20 @@ impl World {
         }
         assert_eq!(self.bench.session.acked.0, self.revision, "something is owed for ever");
         for kind in ResourceType::ALL {
-            let names: Vec<ArcStr> = self.bench.scope.names(kind).cloned().collect();
-            assert_eq!(self.names(kind), names.iter().map(ToString::to_string).collect::<Vec<_>>());
+            let is_asked_for = match kind {
+                ResourceType::Listener | ResourceType::ScopedListener => kind == self.listeners(),
+                ResourceType::Scope => self.walks,
+                _ => true,
+            };
+            if !is_asked_for {
+                continue;
+            }
+            let names = self.bench.scope.names(kind);
+            let is_of_kind = |name: &&ArcStr| kind != ResourceType::Route || name.contains('#') == self.walks;
+            let names: Vec<ArcStr> = names.filter(is_of_kind).cloned().collect();
+            let mut sorted: Vec<String> = names.iter().map(ToString::to_string).collect();
+            sorted.sort_unstable();
+            assert_eq!(self.names(kind), sorted);
             for name in names {
                 let (body, _) = self.bench.scope.body(kind, &name).unwrap();
                 let Offer::Ready { version, .. } = self.bench.scope.offer(kind, &name) else {
@@ -229,6 +276,18 @@ fn endpoints(cluster: usize, version: u8) -> Put {
     put(XdsKind::Endpoints, CLUSTERS[cluster], "", format!("e{version}"))
 }
 
+/// The steps that a table's stubs say.
+fn steps(table: &[u8]) -> Vec<lookup::Step> {
+    let text = String::from_utf8_lossy(table);
+    let is_word = |one: char| one.is_ascii_lowercase();
+    let hosts = text.match_indices("hosts t#host/ ").map(|(at, words)| {
+        let rest = &text[at + words.len()..];
+        text[at..at + words.len() + rest.find(|one| !is_word(one)).unwrap_or(rest.len())].to_owned()
+    });
+    let others = text.match_indices("table t#wildcard").map(|(_, step)| step.to_owned());
+    hosts.chain(others).map(|step| lookup::Step::parse(step.as_bytes()).unwrap()).collect()
+}
+
 /// True if a host of the table has the cluster's name as its body.
 fn uses(table: &[u8], cluster: &str) -> bool {
     table.windows(3).any(|part| part == [0x12, 1, cluster.as_bytes()[0]])
@@ -239,9 +298,9 @@ proptest! {
 
     #[test]
     fn an_envoy_ends_with_the_scope_and_never_lacks_a_cluster(
-        steps in proptest::collection::vec(step(), 1..40)
+        steps in proptest::collection::vec(step(), 1..40), walks: bool
     ) {
-        let mut world = World::new();
+        let mut world = World::new(walks);
         for step in &steps {
             world.step(step);
         }

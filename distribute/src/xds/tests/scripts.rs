@@ -123,6 +123,7 @@ impl Script {
                 Notice::Healed(keys) => writeln!(text, "healed {}", names(keys)).unwrap(),
                 Notice::Nacked { keys, .. } => writeln!(text, "blames {}", names(keys)).unwrap(),
                 Notice::PushAcked { .. } => {}
+                Notice::FellBack(_) => writeln!(text, "is given whole tables").unwrap(),
             }
         }
         if text.is_empty() { "-\n".into() } else { text }

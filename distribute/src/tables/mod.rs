@@ -1,0 +1,346 @@
+//! A listener's routes: kept as pieces, served as one table or as many small ones to walk.
+
+mod directory;
+mod encode;
+mod hosts;
+mod layout;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use proto::{ArcStr, ContentHash};
+use rustc_hash::FxHashMap;
+
+use crate::piece::{Content, Piece, Verdict};
+pub(crate) use encode::scope as encode_scope;
+use hosts::{Hosts, Touch, part};
+use layout::{Changes, Layout, TableId, name};
+use lookup::Leaf;
+
+/// A piece of a listener's routes: domain and object; the virtual host itself has no object, what all
+/// tables begin with no domain either.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PieceId {
+    pub(crate) domain: ArcStr,
+    pub(crate) route: ArcStr,
+}
+
+/// A table as it is served.
+#[derive(Debug)]
+struct Table {
+    name: ArcStr,
+    /// None while it is to be computed or if there is nothing to begin it with.
+    version: Option<ContentHash>,
+    body: Option<Bytes>,
+    seq: u64,
+}
+
+/// All tables of a listener, or of all its listeners of a port that share them.
+#[derive(Debug)]
+pub(crate) struct RouteTables {
+    name: ArcStr,
+    /// Routes that a table has at the most, if it can be split.
+    limit: usize,
+    pieces: BTreeMap<PieceId, Piece>,
+    unproven: BTreeSet<PieceId>,
+    /// Pieces of which nothing is served.
+    left_out: BTreeSet<PieceId>,
+    hosts: Hosts,
+    layout: Layout,
+    tables: BTreeMap<TableId, Table>,
+    ids: FxHashMap<ArcStr, TableId>,
+    /// Changes since the last [`RouteTables::settle`], by domain.
+    touched: BTreeMap<ArcStr, Touch>,
+    all_touched: bool,
+}
+
+impl RouteTables {
+    /// No routes yet; `whole` if a proxy wants them in one table.
+    pub(crate) fn new(name: ArcStr, limit: usize, whole: bool) -> Self {
+        let mut tables = RouteTables {
+            name,
+            limit,
+            pieces: BTreeMap::new(),
+            unproven: BTreeSet::new(),
+            left_out: BTreeSet::new(),
+            hosts: Hosts::default(),
+            layout: Layout::default(),
+            tables: BTreeMap::new(),
+            ids: FxHashMap::default(),
+            touched: BTreeMap::new(),
+            all_touched: true,
+        };
+        if whole {
+            tables.add(TableId::Whole);
+        }
+        tables
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// True if there are such routes at all, served or not.
+    pub(crate) fn has_header(&self) -> bool {
+        self.pieces.contains_key(&PieceId::HEADER)
+    }
+
+    /// Names of the tables that proxies walk.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &ArcStr> {
+        self.tables.iter().filter(|(id, _)| **id != TableId::Whole).map(|(_, table)| &table.name)
+    }
+
+    /// True if there is a table of this name.
+    pub(crate) fn has(&self, table: &str) -> bool {
+        self.has_header() && self.ids.contains_key(table)
+    }
+
+    /// Version of a table, and the position of its last change; none if there is nothing to serve.
+    pub(crate) fn version(&self, table: &str) -> Option<(ContentHash, u64)> {
+        let table = self.tables.get(self.ids.get(table)?)?;
+        Some((table.version?, table.seq))
+    }
+
+    /// Somebody asks for all routes in one table; from now on it is kept up to date.
+    pub(crate) fn want_whole(&mut self, seq: u64) {
+        if !self.tables.contains_key(&TableId::Whole) {
+            self.add(TableId::Whole);
+            self.refresh(&TableId::Whole, seq);
+        }
+    }
+
+    /// Names of the tables that a table leads to.
+    pub(crate) fn leads_to(&self, table: &str) -> Vec<String> {
+        let Some(id) = self.ids.get(table) else { return Vec::new() };
+        let domains = self.layout.domains(id, &self.hosts);
+        let steps = domains.iter().filter_map(|domain| self.layout.step(id, domain, &self.name));
+        steps.chain(self.layout.otherwise(id, &self.name)).flat_map(|step| step.targets()).collect()
+    }
+
+    pub(crate) fn piece(&self, id: &PieceId) -> Option<&Piece> {
+        self.pieces.get(id)
+    }
+
+    /// Pieces of a table that no proxy has judged.
+    pub(crate) fn unproven(&self, table: &str) -> Vec<PieceId> {
+        if self.unproven.is_empty() {
+            return Vec::new();
+        }
+        self.members(table).into_iter().filter(|id| self.unproven.contains(id)).collect()
+    }
+
+    /// Domains of a table in the order of its virtual hosts on the wire.
+    pub(crate) fn domains(&self, table: &str) -> Vec<ArcStr> {
+        self.ids.get(table).map_or_else(Vec::new, |id| self.layout.domains(id, &self.hosts))
+    }
+
+    /// True if a piece is left out because no version of it is known to be good.
+    pub(crate) fn leaves_out(&self) -> bool {
+        !self.left_out.is_empty()
+    }
+
+    /// The one virtual host that a proxy with this version lacks of what is served.
+    pub(crate) fn lacking(&self, table: &str, version: ContentHash) -> Option<ArcStr> {
+        let id = self.ids.get(table)?;
+        let now = self.tables.get(id)?.version?;
+        let hosts = self.encoded(id);
+        hosts
+            .into_iter()
+            .find(|(domain, body)| now.without(part(domain, body)) == version)
+            .map(|(domain, _)| domain)
+    }
+
+    /// Adds a piece that was not there.
+    pub(crate) fn add_piece(&mut self, id: PieceId, content: Content, seq: u64) {
+        let piece = Piece::new(content, seq);
+        self.take_over(&id, None, piece.served());
+        self.unproven.insert(id.clone());
+        self.pieces.insert(id, piece);
+    }
+
+    /// Removes a piece and returns it; what is served may have changed.
+    pub(crate) fn remove_piece(&mut self, id: &PieceId) -> Option<Piece> {
+        let piece = self.pieces.remove(id)?;
+        self.take_over(id, piece.served(), None);
+        self.unproven.remove(id);
+        self.left_out.remove(id);
+        Some(piece)
+    }
+
+    /// Changes a piece; true if what is served changed, which then is change number `seq`.
+    pub(crate) fn change(&mut self, id: &PieceId, seq: u64, edit: impl FnOnce(&mut Piece)) -> bool {
+        let Some((id, mut piece)) = self.pieces.remove_entry(id) else { return false };
+        let before = piece.served().cloned();
+        edit(&mut piece);
+        let changed = before.as_ref().map(|one| one.version) != piece.served().map(|one| one.version);
+        if changed {
+            self.take_over(&id, before.as_ref(), piece.served());
+            piece.seq = seq;
+        }
+        match piece.verdict() {
+            Verdict::Unproven => self.unproven.insert(id.clone()),
+            _ => self.unproven.remove(&id),
+        };
+        match piece.served() {
+            None => self.left_out.insert(id.clone()),
+            Some(_) => self.left_out.remove(&id),
+        };
+        self.pieces.insert(id, piece);
+        changed
+    }
+
+    /// Brings the tables up to date with the pieces; names of those that came, went or changed.
+    pub(crate) fn settle(&mut self, seq: u64) -> Vec<ArcStr> {
+        let mut changes = Changes::default();
+        let hosts = self.spread();
+        for (domain, touch) in &hosts {
+            self.layout.settle(domain, touch, self.limit, &self.hosts, &mut changes);
+        }
+        changes.dirty.extend(hosts.keys().map(|domain| self.layout.home(domain)));
+        let mut touched = Vec::new();
+        let all = std::mem::take(&mut self.all_touched);
+        if changes.structure || all {
+            self.restructure(&mut changes, &mut touched);
+        }
+        if all {
+            changes.dirty.extend(self.tables.keys().cloned());
+        } else if !changes.dirty.is_empty() {
+            changes.dirty.insert(TableId::Whole);
+        }
+        for id in changes.dirty {
+            if self.refresh(&id, seq) {
+                touched.extend(self.tables.get(&id).map(|table| table.name.clone()));
+            }
+        }
+        touched
+    }
+
+    /// The encoded `RouteConfiguration`, made when first asked for and then shared.
+    pub(crate) fn body(&mut self, table: &str) -> Option<Bytes> {
+        let id = self.ids.get(table)?.clone();
+        if let Some(body) = &self.tables.get(&id)?.body {
+            return Some(body.clone());
+        }
+        let mut body = self.header()?.body.to_vec();
+        if id != TableId::Whole {
+            encode::rename(table, &mut body);
+        }
+        for (_, host) in self.encoded(&id) {
+            encode::append(encode::VIRTUAL_HOSTS, &host, &mut body);
+        }
+        let body = Bytes::from(body);
+        self.tables.get_mut(&id)?.body = Some(body.clone());
+        Some(body)
+    }
+
+    fn take_over(&mut self, id: &PieceId, before: Option<&Content>, after: Option<&Content>) {
+        if id.domain.is_empty() {
+            self.all_touched = true;
+            return;
+        }
+        let touch = self.hosts.change(&id.domain, &id.route, before, after);
+        self.touched.entry(id.domain.clone()).or_default().merge(&touch);
+    }
+
+    /// The virtual hosts that the changes concern: a wide domain's routes are in those of all narrower ones.
+    fn spread(&mut self) -> BTreeMap<ArcStr, Touch> {
+        let mut hosts: BTreeMap<ArcStr, Touch> = BTreeMap::new();
+        for (domain, touch) in std::mem::take(&mut self.touched) {
+            for host in self.hosts.with_routes_of(&domain) {
+                hosts.entry(host).or_default().merge(&touch);
+            }
+            // Also if it is gone.
+            hosts.entry(domain).or_default().merge(&touch);
+        }
+        hosts
+    }
+
+    /// Adds and removes tables as the layout says.
+    fn restructure(&mut self, changes: &mut Changes, touched: &mut Vec<ArcStr>) {
+        let wanted = self.layout.tables();
+        let gone: Vec<TableId> =
+            self.tables.keys().filter(|id| **id != TableId::Whole && !wanted.contains(id)).cloned().collect();
+        for id in gone {
+            if let Some(table) = self.tables.remove(&id) {
+                self.ids.remove(&table.name);
+                touched.push(table.name);
+            }
+        }
+        changes.dirty.extend(self.layout.directories());
+        for id in wanted {
+            if !self.tables.contains_key(&id) {
+                self.add(id.clone());
+                changes.dirty.insert(id);
+            }
+        }
+    }
+
+    fn add(&mut self, id: TableId) {
+        let name = ArcStr::from(name(&self.name, &id));
+        self.ids.insert(name.clone(), id.clone());
+        self.tables.insert(id, Table { name, version: None, body: None, seq: 0 });
+    }
+
+    /// Computes a table's version; true if it is another.
+    fn refresh(&mut self, id: &TableId, seq: u64) -> bool {
+        if !self.tables.contains_key(id) {
+            return false;
+        }
+        let version = self.header().map(|header| {
+            let hosts = self.encoded(id);
+            hosts
+                .iter()
+                .fold(part("", &header.body), |version, (domain, body)| version.with(part(domain, body)))
+        });
+        let Some(table) = self.tables.get_mut(id) else { return false };
+        let changed = table.version != version;
+        if changed {
+            (table.version, table.body, table.seq) = (version, None, seq);
+        }
+        changed
+    }
+
+    /// The virtual hosts of a table, encoded.
+    fn encoded(&self, id: &TableId) -> Vec<(ArcStr, Vec<u8>)> {
+        let leaf = if let TableId::Paths(_, leaf) = id { *leaf } else { Leaf::ALL };
+        let host = |domain: ArcStr| {
+            let body = match self.layout.step(id, &domain, &self.name) {
+                Some(step) => self.hosts.encode_with(&domain, &encode::stub(&step))?,
+                None => self.hosts.encode(&domain, leaf)?,
+            };
+            Some((domain, body))
+        };
+        let mut hosts: Vec<_> = self.layout.domains(id, &self.hosts).into_iter().filter_map(host).collect();
+        if let Some(step) = self.layout.otherwise(id, &self.name) {
+            hosts.push((ArcStr::from("walk"), encode::otherwise(&encode::stub(&step))));
+        }
+        hosts
+    }
+
+    /// The pieces that a table is made of.
+    fn members(&self, table: &str) -> Vec<PieceId> {
+        let Some(id) = self.ids.get(table) else { return Vec::new() };
+        let leaf = if let TableId::Paths(_, leaf) = id { *leaf } else { Leaf::ALL };
+        let mut members = vec![PieceId::HEADER];
+        for domain in self.layout.domains(id, &self.hosts) {
+            if self.layout.step(id, &domain, &self.name).is_none() {
+                let routes = self.hosts.members(&domain, leaf).into_iter();
+                members.extend(routes.map(|(domain, route)| PieceId { domain, route }));
+            }
+            members.push(PieceId { domain, route: ArcStr::new() });
+        }
+        members
+    }
+
+    fn header(&self) -> Option<&Content> {
+        self.pieces.get(&PieceId::HEADER)?.served()
+    }
+}
+
+impl PieceId {
+    /// What all tables begin with.
+    pub(crate) const HEADER: PieceId = PieceId { domain: ArcStr::new(), route: ArcStr::new() };
+}
+
+#[cfg(test)]
+mod tests;
