@@ -39,3 +39,4 @@ pub use distributor::{Distributor, Feedback, Options, Served};
 pub use registry::{LastNack, ProxyState, RouteTablesMode};
 pub use resource::ResourceType;
 pub use server::{Error, Listener};
+pub use tables::{WholeTable, whole_tables};

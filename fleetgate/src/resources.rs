@@ -1,4 +1,4 @@
-//! Whole xDS resources, put together from the translator's pieces, for people to read.
+//! Whole xDS resources, for people to read.
 
 use std::collections::BTreeMap;
 
@@ -21,43 +21,32 @@ pub(crate) struct Resource {
     pub(crate) body: Vec<u8>,
 }
 
-/// The resources made of `puts`, those of one Gateway if it is given. Virtual hosts are appended to
-/// their route table: encoded repeated fields concatenate.
+/// The resources made of `puts`, those of one Gateway if it is given: as proxies get them that are given whole
+/// route tables.
 pub(crate) fn assemble(puts: &BTreeMap<XdsKey, Put>, gateway: Option<&ResourceKey>) -> Vec<Resource> {
-    let mut resources: BTreeMap<(ResourceKey, XdsKind, String), Resource> = BTreeMap::new();
-    for put in puts.values().filter(|put| gateway.is_none_or(|gateway| put.key.scope == *gateway)) {
-        let is_host = put.key.kind == XdsKind::VirtualHost;
-        let kind = if is_host { XdsKind::RouteTable } else { put.key.kind };
-        let name = put.key.name.to_string();
-        let resource =
-            resources.entry((put.key.scope.clone(), kind, name.clone())).or_insert_with(|| Resource {
-                gateway: put.key.scope.namespaced_name(),
+    let puts: Vec<&Put> =
+        puts.values().filter(|put| gateway.is_none_or(|gateway| put.key.scope == *gateway)).collect();
+    let is_table = |kind| matches!(kind, XdsKind::RouteTable | XdsKind::VirtualHost | XdsKind::Routes);
+    let singles =
+        puts.iter().filter(|put| !is_table(put.key.kind) && put.key.kind != XdsKind::ScopedListener);
+    let singles =
+        singles.map(|put| (&put.key.scope, put.key.kind, &put.key.name, put.version, put.body.clone()));
+    let tables = distribute::whole_tables(puts.iter().copied());
+    let tables =
+        tables.iter().map(|one| (&one.scope, XdsKind::RouteTable, &one.name, one.version, one.body.clone()));
+    let mut all: Vec<_> = singles.chain(tables).collect();
+    all.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
+    let resource =
+        |(scope, kind, name, version, body): (&ResourceKey, XdsKind, &proto::ArcStr, _, bytes::Bytes)| {
+            Resource {
+                gateway: scope.namespaced_name(),
                 message: kind.message_name(),
-                name,
-                version: ContentHash::default(),
-                body: Vec::new(),
-            });
-        if is_host {
-            append_host(&mut resource.body, &put.body);
-            resource.version = resource.version.with(ContentHash::of_named(&put.key.domain, &put.body));
-        } else {
-            resource.body.extend_from_slice(&put.body);
-            resource.version = resource.version.with(put.version);
-        }
-    }
-    resources.into_values().collect()
-}
-
-/// Field 2 of RouteConfiguration, `virtual_hosts`: tag, length, message.
-fn append_host(table: &mut Vec<u8>, host: &[u8]) {
-    table.push(0x12);
-    let mut length = host.len();
-    while length >= 0x80 {
-        table.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    table.push(length as u8);
-    table.extend_from_slice(host);
+                name: name.to_string(),
+                version,
+                body: body.to_vec(),
+            }
+        };
+    all.into_iter().map(resource).collect()
 }
 
 /// The canonical JSON form of a message.
@@ -72,13 +61,12 @@ pub(crate) fn to_json(printer: &Printer, message: &str, body: &[u8]) -> anyhow::
 mod tests {
     use std::collections::BTreeMap;
 
-    use proto::{ContentHash, Kind, Put, ResourceKey, XdsKey, XdsKind};
+    use proto::{Kind, Put, ResourceKey, XdsKey, XdsKind};
 
     use super::{assemble, to_json};
 
     fn put(key: XdsKey, body: &[u8]) -> (XdsKey, Put) {
-        let body = bytes::Bytes::copy_from_slice(body);
-        (key.clone(), Put { key, version: ContentHash::of(&body), body, private_key: None })
+        (key.clone(), Put::new(key, body.to_vec()))
     }
 
     /// Field 1, the name of both messages.

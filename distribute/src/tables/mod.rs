@@ -4,6 +4,7 @@ mod directory;
 mod encode;
 mod hosts;
 mod layout;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,7 @@ pub(crate) use encode::scope as encode_scope;
 use hosts::{Hosts, Touch, part};
 use layout::{Changes, Layout, TableId, name};
 use lookup::Leaf;
+pub use whole::{WholeTable, whole_tables};
 
 /// A piece of a listener's routes: domain and object; the virtual host itself has no object, what all
 /// tables begin with no domain either.
@@ -109,12 +111,14 @@ impl RouteTables {
         }
     }
 
-    /// Names of the tables that a table leads to.
+    /// Names of the tables that a table leads to, but for those that lead to it: nobody comes there otherwise.
     pub(crate) fn leads_to(&self, table: &str) -> Vec<String> {
         let Some(id) = self.ids.get(table) else { return Vec::new() };
         let domains = self.layout.domains(id, &self.hosts);
         let steps = domains.iter().filter_map(|domain| self.layout.step(id, domain, &self.name));
-        steps.chain(self.layout.otherwise(id, &self.name)).flat_map(|step| step.targets()).collect()
+        let back = matches!(id, TableId::Suffixes(_));
+        let otherwise = self.layout.otherwise(id, &self.name).filter(|_| !back);
+        steps.chain(otherwise).flat_map(|step| step.targets()).collect()
     }
 
     pub(crate) fn piece(&self, id: &PieceId) -> Option<&Piece> {

@@ -16,7 +16,7 @@ fn listener_piece() -> XdsKey {
 
 fn delta(revision: u64, reports: Vec<Report>) -> Delta {
     let key = listener_piece();
-    let put = Put { key, version: proto::ContentHash(1), body: bytes::Bytes::new(), private_key: None };
+    let put = Put { version: proto::ContentHash(1), ..Put::new(key, bytes::Bytes::new()) };
     Delta { revision: Revision(revision), puts: vec![put], reports, ..Delta::default() }
 }
 

@@ -1,6 +1,6 @@
 //! A model Envoy that applies what it is sent, against random scripts of changes and answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use proptest::prelude::*;
@@ -14,13 +14,13 @@ use crate::{
 };
 
 const CLUSTERS: [&str; 4] = ["a", "b", "c", "d"];
-const HOSTS: [&str; 3] = ["x", "y", "z"];
+const HOSTS: [&str; 4] = ["x", "y", "*.y", "*.z"];
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Step {
     /// Hosts now use these clusters (none: the host is gone); clusters follow from that.
-    Publish([Option<usize>; 3], u8),
+    Publish([Option<usize>; 4], u8),
     /// Endpoints change.
     Endpoints(usize, u8),
     /// The proxy takes the oldest response that it has not read, and answers.
@@ -32,7 +32,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let host = || proptest::option::of(0..CLUSTERS.len());
     prop_oneof![
-        3 => ([host(), host(), host()], 0..3u8).prop_map(|(hosts, listener)| Step::Publish(hosts, listener)),
+        3 => ([host(), host(), host(), host()], 0..3u8).prop_map(|(hosts, listener)| Step::Publish(hosts, listener)),
         1 => (0..CLUSTERS.len(), 0..5u8).prop_map(|(cluster, version)| Step::Endpoints(cluster, version)),
         6 => Just(Step::Read),
         1 => Just(Step::Reconnect),
@@ -55,7 +55,7 @@ struct World {
     revision: u64,
     /// Version of the endpoints of each cluster that there is.
     clusters: BTreeMap<usize, u8>,
-    hosts: [Option<usize>; 3],
+    hosts: [Option<usize>; 4],
     /// True if the Envoy walks from one route table to another.
     walks: bool,
 }
@@ -68,9 +68,9 @@ impl World {
             envoy: Envoy::default(),
             revision: 0,
             clusters: BTreeMap::new(),
-            hosts: [None; 3],
+            hosts: [None; 4],
         };
-        world.publish_with([None; 3], 0, vec![put(XdsKind::RouteTable, "t", "", "\x0a\x01t")]);
+        world.publish_with([None; 4], 0, vec![put(XdsKind::RouteTable, "t", "", "\x0a\x01t")]);
         world.connect();
         world
     }
@@ -90,7 +90,7 @@ impl World {
         self.check();
     }
 
-    fn publish_with(&mut self, hosts: [Option<usize>; 3], listener: u8, mut puts: Vec<Put>) {
+    fn publish_with(&mut self, hosts: [Option<usize>; 4], listener: u8, mut puts: Vec<Put>) {
         let mut removes = Vec::new();
         for kind in [XdsKind::Listener, XdsKind::ScopedListener] {
             puts.push(put(kind, "l", "", format!("{kind:?}{listener}")));
@@ -217,15 +217,16 @@ impl World {
     /// Never a route to a cluster that is not there with its endpoints, nor a step to a table that is not there.
     fn check(&self) {
         let held = |kind: ResourceType| &self.envoy.held[kind as usize].0;
+        let mut seen = BTreeSet::new();
         let mut pending = vec![if self.walks { "t#root".to_owned() } else { "t".to_owned() }];
         while let Some(name) = pending.pop() {
             let Some((_, table)) = held(ResourceType::Route).get(name.as_str()) else {
-                assert!(
-                    !name.contains('/') && !name.ends_with("wildcard"),
-                    "a step to {name}, which is missing"
-                );
+                assert!(name.ends_with("root") || name == "t", "a step to {name}, which is missing");
                 continue;
             };
+            if !seen.insert(name) {
+                continue;
+            }
             for name in CLUSTERS.iter().filter(|name| uses(table, name)) {
                 assert!(
                     held(ResourceType::Cluster).contains_key(*name),
@@ -280,11 +281,15 @@ fn endpoints(cluster: usize, version: u8) -> Put {
 fn steps(table: &[u8]) -> Vec<lookup::Step> {
     let text = String::from_utf8_lossy(table);
     let is_word = |one: char| one.is_ascii_lowercase();
-    let hosts = text.match_indices("hosts t#host/ ").map(|(at, words)| {
-        let rest = &text[at + words.len()..];
-        text[at..at + words.len() + rest.find(|one| !is_word(one)).unwrap_or(rest.len())].to_owned()
-    });
-    let others = text.match_indices("table t#wildcard").map(|(_, step)| step.to_owned());
+    let directory = |words: &str, end: &str| {
+        let (_, rest) = text.split_once(words)?;
+        let depths = &rest[..rest.find(|one| !is_word(one)).unwrap_or(rest.len())];
+        Some(format!("{words}{depths}{end}"))
+    };
+    let hosts =
+        directory("hosts t#host/ ", "").into_iter().chain(directory("suffixes t#wildcard/ ", " 1 t#any"));
+    let others = ["table t#wildcard", "table t#any"].into_iter();
+    let others = others.filter(|step| text.contains(step)).map(str::to_owned);
     hosts.chain(others).map(|step| lookup::Step::parse(step.as_bytes()).unwrap()).collect()
 }
 
