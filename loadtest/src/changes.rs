@@ -49,13 +49,13 @@ pub(crate) fn measure(
     progress: &ProgressBar,
     record: &mut Record,
 ) -> anyhow::Result<()> {
-    let watches = bed.ports.map(|port| Watch::new(port, bed.steady()));
+    let watches = bed.ports.map(|port| Watch::new(port, bed.side.steady()));
     let samples = [Samples::new(), Samples::new()];
     let mut sides =
         Sides { bed, steps, updates: Vec::new(), watches, samples, cpu_ns: BTreeMap::new(), pace };
     progress.set_message("recording");
     sides.record()?;
-    let before = sides.bed.control_plane.metrics()?;
+    let before = sides.bed.side.control_plane.metrics()?;
     progress.set_message("measuring");
     progress.set_length(2 * total as u64);
     for start in (0..total).step_by(BLOCK) {
@@ -67,7 +67,7 @@ pub(crate) fn measure(
         progress.inc(done);
     }
     std::thread::sleep(SETTLED);
-    let after = sides.bed.control_plane.metrics()?;
+    let after = sides.bed.side.control_plane.metrics()?;
     note_totals(record, &before, &after, total);
     sides.finish_cycle(total)?;
     sides.verify(record)?;
@@ -82,7 +82,7 @@ impl Sides<'_> {
             self.bed.check_alive()?;
             self.bed.floor.start_recording();
             let start = Instant::now();
-            step.apply(&self.bed.directory)?;
+            step.apply(&self.bed.side.directory)?;
             for watch in &mut self.watches {
                 watch.settle(step, start)?;
             }
@@ -97,9 +97,9 @@ impl Sides<'_> {
         for number in block {
             self.bed.check_alive()?;
             let step = &self.steps[number % self.steps.len()];
-            let cpu = self.bed.control_plane.process.cpu_ns();
+            let cpu = self.bed.side.control_plane.process.cpu_ns();
             let start = Instant::now();
-            step.apply(&self.bed.directory)?;
+            step.apply(&self.bed.side.directory)?;
             let latency = self.watches[0].settle(step, start)?;
             self.samples[0].entry(step.kind).or_default().push(latency.as_secs_f64() * 1e3);
             std::thread::sleep(self.pace.saturating_sub(start.elapsed()));
@@ -107,7 +107,7 @@ impl Sides<'_> {
                 // What the last change leaves to do must not fall into the floor's turn.
                 std::thread::sleep(TRAILING);
             }
-            let used = self.bed.control_plane.process.cpu_ns().saturating_sub(cpu);
+            let used = self.bed.side.control_plane.process.cpu_ns().saturating_sub(cpu);
             self.cpu_ns.entry(step.kind).or_default().push(used);
         }
         Ok(())
@@ -132,7 +132,7 @@ impl Sides<'_> {
         let rest = self.steps.len() - done % self.steps.len();
         for step in &self.steps[self.steps.len() - rest % self.steps.len()..] {
             let start = Instant::now();
-            step.apply(&self.bed.directory)?;
+            step.apply(&self.bed.side.directory)?;
             self.watches[0].settle(step, start)?;
         }
         Ok(())
@@ -142,12 +142,12 @@ impl Sides<'_> {
     fn verify(&mut self, record: &mut Record) -> anyhow::Result<()> {
         let mut by_kind: BTreeMap<Kind, Vec<BTreeMap<String, f64>>> = BTreeMap::new();
         for step in self.steps {
-            let before = self.bed.control_plane.metrics()?;
+            let before = self.bed.side.control_plane.metrics()?;
             let start = Instant::now();
-            step.apply(&self.bed.directory)?;
+            step.apply(&self.bed.side.directory)?;
             self.watches[0].settle(step, start)?;
             std::thread::sleep(SETTLED);
-            let after = self.bed.control_plane.metrics()?;
+            let after = self.bed.side.control_plane.metrics()?;
             // Without the metric nothing is known; an empty growth would pass for "nothing recomputed".
             if after.has(RECOMPUTED) {
                 by_kind.entry(step.kind).or_default().push(after.growth(&before, RECOMPUTED, "stage"));

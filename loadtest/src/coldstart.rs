@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::bed::Bed;
 use crate::record::Record;
-use crate::scenario::propagation;
+use crate::scenario::{EXTRAS, propagation};
 use crate::watch::Watch;
 
 const STREAM_LIMIT: Duration = Duration::from_secs(60);
@@ -20,26 +20,26 @@ const RESOURCES: &str = "fleetgate_xds_resources_total";
 pub(crate) fn measure(bed: &mut Bed, record: &mut Record) -> anyhow::Result<()> {
     bed.note_memory(record);
     bed.floor.detach(Vec::new());
-    bed.restart()?;
-    record.restart_s = Some(bed.control_plane.process.started().elapsed().as_secs_f64());
-    record.restart_cpu_s = Some(bed.control_plane.process.cpu_ns() as f64 / 1e9);
+    bed.side.restart()?;
+    record.restart_s = Some(bed.side.control_plane.process.started().elapsed().as_secs_f64());
+    record.restart_cpu_s = Some(bed.side.control_plane.process.cpu_ns() as f64 / 1e9);
     let mut last = None;
     while last.is_none() {
         bed.check_alive()?;
-        let metrics = bed.control_plane.metrics()?;
+        let metrics = bed.side.control_plane.metrics()?;
         last = (metrics.sum(STREAMS) >= 1.0).then_some(());
-        if bed.control_plane.process.started().elapsed() > STREAM_LIMIT {
+        if bed.side.control_plane.process.started().elapsed() > STREAM_LIMIT {
             anyhow::bail!("Envoy did not come back within {} s", STREAM_LIMIT.as_secs());
         }
         std::thread::sleep(Duration::from_millis(10));
     }
     std::thread::sleep(QUIET);
-    record.restart_resources_resent = Some(bed.control_plane.metrics()?.sum(RESOURCES));
+    record.restart_resources_resent = Some(bed.side.control_plane.metrics()?.sum(RESOURCES));
 
-    let mut watch = Watch::new(bed.ports[0], bed.steady());
-    for step in propagation(&bed.directory, &bed.pods[0]).iter().take(2) {
+    let mut watch = Watch::new(bed.ports[0], bed.side.steady());
+    for step in propagation(&bed.side.directory, &bed.pods[0], EXTRAS).iter().take(2) {
         let start = Instant::now();
-        step.apply(&bed.directory)?;
+        step.apply(&bed.side.directory)?;
         watch.settle(step, start)?;
     }
     record.answers = watch.answers;

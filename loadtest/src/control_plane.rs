@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use crate::directory::GATEWAY;
+use crate::args::Tables;
 use crate::metrics::Metrics;
+use crate::objects::GATEWAY;
 use crate::probe::Client;
 use crate::process::Process;
 
@@ -24,6 +25,7 @@ pub(crate) struct Setup {
     pub(crate) state: PathBuf,
     pub(crate) xds: u16,
     pub(crate) admin: u16,
+    pub(crate) tables: Tables,
 }
 
 impl Setup {
@@ -36,6 +38,7 @@ impl Setup {
         let output = Command::new(&self.binary)
             .args(["bootstrap", "--gateway", GATEWAY, "--xds", &loopback(self.xds), "--state-dir"])
             .arg(&self.state)
+            .args((self.tables == Tables::Scoped).then_some("--proxy-module"))
             .output()
             .with_context(|| format!("cannot run {}", self.binary.display()))?;
         if !output.status.success() {
@@ -88,20 +91,6 @@ impl ControlPlane {
         }
         Ok(Metrics::parse(&String::from_utf8_lossy(&response.body)))
     }
-}
-
-/// The fleetgate binary beside this one.
-///
-/// # Errors
-/// If it has not been built.
-pub(crate) fn find() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot find out where this program lies")?;
-    let binary = own.with_file_name("fleetgate");
-    if !binary.is_file() {
-        let flag = if cfg!(debug_assertions) { "" } else { "--release " };
-        bail!("{} does not exist: run `cargo build {flag}-p fleetgate` first", binary.display());
-    }
-    Ok(binary)
 }
 
 fn loopback(port: u16) -> String {

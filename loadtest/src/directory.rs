@@ -1,4 +1,4 @@
-//! The directory of YAML that fleetgate is given: one Gateway, N routes, a Service per hundred routes.
+//! The directory of YAML that fleetgate is given.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,37 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::objects::{self, Answers, Files, Hosts, RouteId, Target, service_name};
+
 /// Routes that share one Service.
 const ROUTES_PER_SERVICE: usize = 100;
 /// Routes that have a file of their own even if the others share one, so that they can be edited.
 const EDITABLE: usize = 10;
-/// Namespace and name of the Gateway.
-pub(crate) const GATEWAY: &str = "default/load";
-
-/// Whether the routes share one hostname.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Hosts {
-    /// Each route has its own hostname
-    Own,
-    /// One hostname, each route has its own path prefix
-    Shared,
-}
-
-/// How the routes lie in files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Files {
-    /// One route a file
-    Many,
-    /// All but ten routes in one file
-    One,
-}
-
-/// What a request must ask for to reach a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
-    pub(crate) host: String,
-    pub(crate) path: String,
-}
 
 /// Ports that the objects point to.
 #[derive(Clone, Copy, Debug)]
@@ -47,20 +22,27 @@ pub(crate) struct Ports {
     pub(crate) backend: u16,
 }
 
+/// What the directory holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) routes: usize,
+    pub(crate) hosts: Hosts,
+    pub(crate) files: Files,
+    pub(crate) answers: Answers,
+}
+
 /// The generator, and where it writes.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     root: PathBuf,
     staging: PathBuf,
-    pub(crate) routes: usize,
-    hosts: Hosts,
-    files: Files,
+    layout: Layout,
 }
 
 impl Directory {
     /// A directory `config` below `parent`, not yet written.
-    pub(crate) fn new(parent: &Path, routes: usize, hosts: Hosts, files: Files) -> Directory {
-        Directory { root: parent.join("config"), staging: parent.join("staging"), routes, hosts, files }
+    pub(crate) fn new(parent: &Path, layout: Layout) -> Directory {
+        Directory { root: parent.join("config"), staging: parent.join("staging"), layout }
     }
 
     /// Where fleetgate shall look.
@@ -75,15 +57,15 @@ impl Directory {
     pub(crate) fn write(&self, ports: Ports) -> anyhow::Result<()> {
         fs::create_dir_all(self.root.join("routes")).context("cannot create the config directory")?;
         fs::create_dir_all(&self.staging).context("cannot create the staging directory")?;
-        self.put("gateway.yaml", &gateway(ports.listener))?;
+        self.put("gateway.yaml", &objects::gateway(ports.listener))?;
         for service in 0..self.services() {
-            self.put(&format!("{}.yaml", service_name(service)), &service_yaml(service))?;
-            self.put(&slice_file(service), &slice(service, ports.backend))?;
+            self.put(&format!("{}.yaml", service_name(service)), &objects::service(service))?;
+            self.put(&slice_file(service), &objects::slice(service, ports.backend))?;
         }
         let mut together = String::new();
-        for route in 0..self.routes {
+        for route in 0..self.layout.routes {
             let yaml = self.route(route, None);
-            if self.files == Files::One && route >= EDITABLE {
+            if self.layout.files == Files::One && route >= EDITABLE {
                 let _ = write!(together, "---\n{yaml}");
             } else {
                 self.put(&route_file(route), &yaml)?;
@@ -113,7 +95,7 @@ impl Directory {
 
     /// Services in the directory; at least two, so that one can change while another must not.
     pub(crate) fn services(&self) -> usize {
-        self.routes.div_ceil(ROUTES_PER_SERVICE).max(2)
+        self.layout.routes.div_ceil(ROUTES_PER_SERVICE).max(2)
     }
 
     /// Service of a route.
@@ -123,68 +105,46 @@ impl Directory {
 
     /// A route that no step changes and that must always answer: the last one not of service 0.
     pub(crate) fn steady_route(&self) -> usize {
-        (0..self.routes).rev().find(|route| self.service_of(*route) != 0).unwrap_or(1)
+        (0..self.layout.routes).rev().find(|route| self.service_of(*route) != 0).unwrap_or(1)
+    }
+
+    /// Up to `count` routes of the base at equal distances, the first and the last among them.
+    pub(crate) fn spread(&self, count: usize) -> Vec<usize> {
+        let last = self.layout.routes.saturating_sub(1);
+        let count = count.clamp(1, self.layout.routes.max(1));
+        (0..count).map(|place| place * last / (count - 1).max(1)).collect()
     }
 
     /// How to reach a route of the base.
     pub(crate) fn target(&self, route: usize) -> Target {
-        self.named_target(&route_name(route))
+        self.layout.hosts.target(RouteId::Base(route))
     }
 
     /// How to reach the route that [`Directory::extra`] makes.
     pub(crate) fn extra_target(&self, number: usize) -> Target {
-        self.named_target(&extra_name(number))
+        self.layout.hosts.target(RouteId::Extra(number))
     }
 
     /// YAML of a route of the base, with a response header `x-edit` if `edit` is given.
     pub(crate) fn route(&self, route: usize, edit: Option<&str>) -> String {
-        self.named_route(&route_name(route), self.service_of(route), edit)
+        let Layout { hosts, answers, .. } = self.layout;
+        objects::route(RouteId::Base(route), hosts, answers, self.service_of(route), edit)
     }
 
     /// YAML of a route that comes and goes.
     pub(crate) fn extra(&self, number: usize) -> String {
-        self.named_route(&extra_name(number), 1, None)
-    }
-
-    fn named_target(&self, name: &str) -> Target {
-        match self.hosts {
-            Hosts::Own => Target { host: format!("{name}.example.com"), path: "/".into() },
-            Hosts::Shared => Target { host: "shared.example.com".into(), path: format!("/{name}") },
-        }
-    }
-
-    fn named_route(&self, name: &str, service: usize, edit: Option<&str>) -> String {
-        let Target { host, path } = self.named_target(name);
-        let service = service_name(service);
-        let filter = edit.map_or_else(String::new, |value| {
-            format!(
-                "    filters:\n    - type: ResponseHeaderModifier\n      responseHeaderModifier:\n        \
-                 set: [{{name: x-edit, value: \"{value}\"}}]\n"
-            )
-        });
-        format!(
-            "apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {{name: {name}, namespace: default}}
-spec:
-  parentRefs: [{{name: load}}]
-  hostnames: [{host}]
-  rules:
-  - matches: [{{path: {{type: PathPrefix, value: {path}}}}}]
-    backendRefs: [{{name: {service}, port: 80}}]
-{filter}"
-        )
+        objects::route(RouteId::Extra(number), self.layout.hosts, self.layout.answers, 1, None)
     }
 }
 
 /// File of a route of the base that can be edited.
 pub(crate) fn route_file(route: usize) -> String {
-    format!("routes/{}.yaml", route_name(route))
+    format!("routes/{}.yaml", RouteId::Base(route).name())
 }
 
 /// File of a route that comes and goes.
 pub(crate) fn extra_file(number: usize) -> String {
-    format!("routes/{}.yaml", extra_name(number))
+    format!("routes/{}.yaml", RouteId::Extra(number).name())
 }
 
 /// File of a Service's EndpointSlice.
@@ -192,73 +152,18 @@ pub(crate) fn slice_file(service: usize) -> String {
     format!("{}-endpoints.yaml", service_name(service))
 }
 
-/// YAML of a Service's EndpointSlice with one endpoint, a backend on loopback.
-pub(crate) fn slice(service: usize, port: u16) -> String {
-    let name = service_name(service);
-    format!(
-        "apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata:
-  name: {name}-1
-  namespace: default
-  labels: {{kubernetes.io/service-name: {name}}}
-addressType: IPv4
-ports: [{{name: http, port: {port}, protocol: TCP}}]
-endpoints:
-- addresses: [127.0.0.1]
-  conditions: {{ready: true}}
-"
-    )
-}
-
-fn service_yaml(service: usize) -> String {
-    let name = service_name(service);
-    format!(
-        "apiVersion: v1
-kind: Service
-metadata: {{name: {name}, namespace: default}}
-spec:
-  ports: [{{name: http, port: 80, targetPort: 8080, protocol: TCP}}]
-"
-    )
-}
-
-fn gateway(port: u16) -> String {
-    format!(
-        "apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {{name: fleetgate}}
-spec: {{controllerName: fleetgate.dev/gateway}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: load, namespace: default}}
-spec:
-  gatewayClassName: fleetgate
-  listeners: [{{name: http, port: {port}, protocol: HTTP}}]
-"
-    )
-}
-
-fn route_name(route: usize) -> String {
-    format!("r{route:05}")
-}
-
-fn extra_name(number: usize) -> String {
-    format!("x{number:05}")
-}
-
-fn service_name(service: usize) -> String {
-    format!("s{service:03}")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Directory, Files, Hosts, Ports};
+    use super::{Directory, Layout, Ports};
+    use crate::objects::{Answers, Files, Hosts};
+
+    fn layout(routes: usize, files: Files) -> Layout {
+        Layout { routes, hosts: Hosts::Own, files, answers: Answers::Backend }
+    }
 
     fn files(routes: usize, files: Files) -> (tempfile::TempDir, Directory, usize) {
         let parent = tempfile::tempdir().unwrap();
-        let directory = Directory::new(parent.path(), routes, Hosts::Own, files);
+        let directory = Directory::new(parent.path(), layout(routes, files));
         directory.write(Ports { listener: 1, backend: 2 }).unwrap();
         let count = std::fs::read_dir(directory.root().join("routes")).unwrap().count();
         (parent, directory, count)
@@ -268,7 +173,7 @@ mod tests {
     fn many_files_hold_a_route_each() {
         let (_keep, directory, count) = files(250, Files::Many);
         assert_eq!((count, directory.services()), (250, 3));
-        assert!(directory.root().join("s002-endpoints.yaml").exists());
+        assert!(directory.root().join("s0002-endpoints.yaml").exists());
         assert!(!directory.root().join("routes.yaml").exists());
     }
 
@@ -281,23 +186,20 @@ mod tests {
     }
 
     #[test]
-    fn hosts_decide_what_tells_routes_apart() {
-        let own = Directory::new("/d".as_ref(), 10, Hosts::Own, Files::Many);
-        let shared = Directory::new("/d".as_ref(), 10, Hosts::Shared, Files::Many);
-        assert_eq!(own.target(3).host, "r00003.example.com");
-        assert_eq!(own.target(3).path, "/");
-        assert_eq!(shared.target(3).path, "/r00003");
-        assert_eq!(shared.target(3).host, shared.extra_target(7).host);
-        assert!(shared.route(3, Some("9")).contains("value: \"9\""));
-    }
-
-    #[test]
     fn the_steady_route_is_not_of_the_service_whose_endpoints_change() {
         for routes in [10, 11, 100, 101, 1000] {
-            let directory = Directory::new("/d".as_ref(), routes, Hosts::Own, Files::Many);
+            let directory = Directory::new("/d".as_ref(), layout(routes, Files::Many));
             let steady = directory.steady_route();
             assert_ne!(directory.service_of(steady), 0);
             assert!(steady >= routes - 2);
         }
+    }
+
+    #[test]
+    fn a_spread_has_both_ends() {
+        let spread = |routes, count| Directory::new("/d".as_ref(), layout(routes, Files::Many)).spread(count);
+        assert_eq!(spread(10, 4), [0, 3, 6, 9]);
+        assert_eq!(spread(3, 100), [0, 1, 2]);
+        assert_eq!(spread(100_000, 1), [0]);
     }
 }

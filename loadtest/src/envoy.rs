@@ -14,6 +14,8 @@ use crate::process::Process;
 const FETCHED: &str = ".tools/envoy-1.40.0/envoy";
 /// The port of the control plane in a bootstrap.
 const XDS_PORT: &str = "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
+/// Where Envoy looks for dynamic modules.
+const MODULES: &str = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH";
 
 /// FLEETGATE_ENVOY, or the fetched one in this directory or above it.
 ///
@@ -29,7 +31,8 @@ pub(crate) fn find() -> anyhow::Result<PathBuf> {
     found.canonicalize().with_context(|| format!("cannot resolve {}", found.display()))
 }
 
-/// Starts an Envoy with one worker that asks for its configuration at `xds`.
+/// Starts an Envoy with one worker that asks for its configuration at `xds`; `modules` is the folder of
+/// the dynamic module that the bootstrap promises.
 ///
 /// # Errors
 /// If it cannot be started.
@@ -37,6 +40,7 @@ pub(crate) fn start(
     name: &str,
     binary: &Path,
     bootstrap: &Value,
+    modules: Option<&Path>,
     xds: u16,
     dir: &Path,
 ) -> anyhow::Result<Process> {
@@ -47,6 +51,7 @@ pub(crate) fn start(
     fs::write(&file, bootstrap.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
     let mut command = Command::new(binary);
     command.arg("-c").arg(&file).args(["--concurrency", "1", "--disable-hot-restart", "-l", "warn"]);
+    command.env_remove(MODULES).envs(modules.map(|folder| (MODULES, folder)));
     Process::start(name, &mut command, &dir.join(format!("{name}.log")))
 }
 

@@ -34,6 +34,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::asked::Asked;
 use crate::process::check_interrupt;
 
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
@@ -226,19 +227,18 @@ async fn upward(
     to_fleetgate: UnboundedSender<DeltaDiscoveryRequest>,
 ) {
     let mut to_fleetgate = Some(to_fleetgate);
+    let mut asked = Asked::default();
     while let Ok(Some(mut request)) = requests.message().await {
+        let new = asked.note(&request);
         let mut state = shared.state();
         if let Some(error) = &request.error_detail {
             state.refusals.push(error.message.clone());
         }
         if state.detached {
             to_fleetgate = None;
-            if request.response_nonce.is_empty() {
-                let wanted = |response: &&DeltaDiscoveryResponse| response.type_url == request.type_url;
-                let answer: Update = state.base.iter().filter(wanted).cloned().collect();
-                // An Envoy that has gone meanwhile shows at the next push.
-                let _ = state.send(answer);
-            }
+            let answer = new.of(&state.base);
+            // An Envoy that has gone meanwhile shows at the next push.
+            let _ = state.send(answer);
             continue;
         }
         drop(state);

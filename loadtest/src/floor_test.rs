@@ -10,8 +10,8 @@ use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
 
 use super::{Floor, LISTENER, move_listeners};
-use crate::directory::Target;
 use crate::envoy;
+use crate::objects::Target;
 use crate::probe::{Answer, Client};
 
 const TABLE: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
@@ -146,7 +146,7 @@ fn a_real_envoy_takes_the_base_and_each_push() {
     };
     floor.detach(vec![clusters, listener_on(port), table(&["a"])]);
     let mut envoy =
-        envoy::start("envoy", &envoy::find().unwrap(), &bootstrap(), floor.port, dir.path()).unwrap();
+        envoy::start("envoy", &envoy::find().unwrap(), &bootstrap(), None, floor.port, dir.path()).unwrap();
     let mut client = Client::new(port);
     let mut until = |host: &str, status: u16| {
         let target = Target { host: host.into(), path: "/".into() };

@@ -1,8 +1,8 @@
-//! Latency against the number of routes, as an SVG.
+//! Figures against the number of routes, as an SVG.
 
 use std::fmt::Write as _;
 
-use crate::record::Record;
+use crate::report::Run;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 440.0;
@@ -12,36 +12,48 @@ const TOP: f64 = 40.0;
 const BOTTOM: f64 = 60.0;
 
 /// A line of the plot.
-struct Line {
-    name: &'static str,
-    colour: &'static str,
-    dash: &'static str,
-    value: fn(&Record) -> Option<f64>,
+pub(crate) struct Line<R> {
+    pub(crate) name: &'static str,
+    pub(crate) colour: &'static str,
+    pub(crate) dash: &'static str,
+    pub(crate) value: fn(&R) -> Option<f64>,
 }
 
-const LINES: [Line; 4] = [
-    Line { name: "fleetgate p99", colour: "#c2410c", dash: "", value: |r| r.p99_ms },
-    Line { name: "floor p99", colour: "#c2410c", dash: "5 4", value: |r| r.floor_p99_ms },
-    Line { name: "fleetgate p50", colour: "#1d4ed8", dash: "", value: |r| r.p50_ms },
-    Line { name: "floor p50", colour: "#1d4ed8", dash: "5 4", value: |r| r.floor_p50_ms },
-];
+/// The axis of the figures, milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Axis {
+    /// From 0.
+    Linear,
+    /// Whole powers of ten at both ends.
+    Logarithmic,
+}
 
 /// Where values lie on the page.
 struct Scale {
     from: f64,
     to: f64,
+    bottom: f64,
     top: f64,
+    axis: Axis,
 }
 
 impl Scale {
-    fn over(records: &[Record]) -> Scale {
-        let routes = || records.iter().map(|record| (record.routes.max(1) as f64).log10());
-        let values = records.iter().flat_map(|record| LINES.iter().filter_map(|line| (line.value)(record)));
+    fn over<R: Run>(runs: &[&R], lines: &[Line<R>], axis: Axis) -> Scale {
+        let routes = || runs.iter().map(|run| (run.routes().max(1) as f64).log10());
+        let values = || runs.iter().flat_map(|run| lines.iter().filter_map(|line| (line.value)(run)));
         let from = routes().fold(f64::INFINITY, f64::min);
         let to = routes().fold(f64::NEG_INFINITY, f64::max);
         // One point alone stands in the middle.
         let (from, to) = if to - from < 0.1 { (from - 0.5, to + 0.5) } else { (from, to) };
-        Scale { from, to, top: round_up(values.fold(1.0, f64::max)) }
+        let (bottom, top) = match axis {
+            Axis::Linear => (0.0, round_up(values().fold(1.0, f64::max))),
+            Axis::Logarithmic => {
+                let least = values().filter(|value| *value > 0.0).fold(1.0, f64::min);
+                let most = values().fold(10.0, f64::max);
+                (10_f64.powf(least.log10().floor()), 10_f64.powf(most.log10().ceil()))
+            }
+        };
+        Scale { from, to, bottom, top, axis }
     }
 
     fn x(&self, routes: usize) -> f64 {
@@ -50,7 +62,23 @@ impl Scale {
     }
 
     fn y(&self, ms: f64) -> f64 {
-        HEIGHT - BOTTOM - ms / self.top * (HEIGHT - TOP - BOTTOM)
+        let share = match self.axis {
+            Axis::Linear => ms / self.top,
+            Axis::Logarithmic => {
+                (ms.max(self.bottom) / self.bottom).log10() / (self.top / self.bottom).log10()
+            }
+        };
+        HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+    }
+
+    fn ticks(&self) -> Vec<f64> {
+        match self.axis {
+            Axis::Linear => (0..=5).map(|step| self.top * f64::from(step) / 5.0).collect(),
+            Axis::Logarithmic => {
+                let decades = std::iter::successors(Some(self.bottom), |tick| Some(tick * 10.0));
+                decades.take_while(|tick| *tick <= self.top * 1.001).collect()
+            }
+        }
     }
 }
 
@@ -60,11 +88,11 @@ fn round_up(value: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * unit).find(|step| *step >= value).unwrap_or(value)
 }
 
-/// Draws p50 and p99 of fleetgate and of the floor; routes on a logarithmic axis.
-pub(crate) fn svg(title: &str, records: &[Record]) -> String {
-    let mut sorted = records.to_vec();
-    sorted.sort_by_key(|record| record.routes);
-    let scale = Scale::over(&sorted);
+/// Draws the lines; routes on a logarithmic axis.
+pub(crate) fn svg<R: Run>(title: &str, lines: &[Line<R>], axis: Axis, runs: &[R]) -> String {
+    let mut sorted: Vec<&R> = runs.iter().collect();
+    sorted.sort_by_key(|run| run.routes());
+    let scale = Scale::over(&sorted, lines, axis);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
@@ -72,24 +100,23 @@ pub(crate) fn svg(title: &str, records: &[Record]) -> String {
     text(&mut out, LEFT, 22.0, "start", &escape(title));
     axes(&mut out, &scale, &sorted);
     let mut labels = Vec::new();
-    for line in &LINES {
+    for line in lines {
         draw(&mut out, &scale, &sorted, line, &mut labels);
     }
     out.push_str("</svg>\n");
     out
 }
 
-fn axes(out: &mut String, scale: &Scale, records: &[Record]) {
+fn axes<R: Run>(out: &mut String, scale: &Scale, runs: &[&R]) {
     let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-    for step in 0..=5 {
-        let ms = scale.top * f64::from(step) / 5.0;
+    for ms in scale.ticks() {
         let y = scale.y(ms);
         let _ = writeln!(out, "<path d=\"M{LEFT} {y:.1}H{right}\" stroke=\"#e5e7eb\"/>");
         text(out, LEFT - 8.0, y + 4.0, "end", &format!("{}", (ms * 100.0).round() / 100.0));
     }
     let _ = writeln!(out, "<path d=\"M{LEFT} {TOP}V{bottom}H{right}\" fill=\"none\" stroke=\"black\"/>");
     let mut seen = Vec::new();
-    for routes in records.iter().map(|record| record.routes) {
+    for routes in runs.iter().map(|run| run.routes()) {
         if !seen.contains(&routes) {
             let x = scale.x(routes);
             let _ = writeln!(out, "<path d=\"M{x:.1} {bottom}v5\" stroke=\"black\"/>");
@@ -101,11 +128,9 @@ fn axes(out: &mut String, scale: &Scale, records: &[Record]) {
     text(out, LEFT - 8.0, TOP - 8.0, "end", "ms");
 }
 
-fn draw(out: &mut String, scale: &Scale, records: &[Record], line: &Line, labels: &mut Vec<f64>) {
-    let points: Vec<(f64, f64)> = records
-        .iter()
-        .filter_map(|record| Some((scale.x(record.routes), scale.y((line.value)(record)?))))
-        .collect();
+fn draw<R: Run>(out: &mut String, scale: &Scale, runs: &[&R], line: &Line<R>, labels: &mut Vec<f64>) {
+    let points: Vec<(f64, f64)> =
+        runs.iter().filter_map(|run| Some((scale.x(run.routes()), scale.y((line.value)(run)?)))).collect();
     let Some((_, last)) = points.last() else { return };
     let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     let Line { name, colour, dash, .. } = line;
@@ -136,8 +161,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{round_up, svg};
-    use crate::record::Record;
+    use super::{Axis, round_up, svg};
+    use crate::record::{LINES, Record};
 
     fn record(routes: usize, ms: f64) -> Record {
         Record { routes, p50_ms: Some(ms), floor_p50_ms: Some(ms / 2.0), ..Record::default() }
@@ -145,7 +170,7 @@ mod tests {
 
     #[test]
     fn lines_grow_to_the_right_and_up() {
-        let drawn = svg("a < b", &[record(10_000, 80.0), record(100, 8.0)]);
+        let drawn = svg("a < b", &LINES, Axis::Linear, &[record(10_000, 80.0), record(100, 8.0)]);
         let points = drawn.split("<polyline points=\"").nth(1).unwrap().split('"').next().unwrap();
         let points: Vec<Vec<f64>> =
             points.split(' ').map(|point| point.split(',').map(|n| n.parse().unwrap()).collect()).collect();
@@ -156,9 +181,18 @@ mod tests {
 
     #[test]
     fn one_run_is_drawn_too() {
-        let drawn = svg("t", &[record(100, 3.0)]);
+        let drawn = svg("t", &LINES, Axis::Linear, &[record(100, 3.0)]);
         assert!(drawn.contains("<circle") && !drawn.contains("NaN") && !drawn.contains("inf"));
-        assert!(svg("t", &[]).ends_with("</svg>\n"));
+        assert!(svg::<Record>("t", &LINES, Axis::Linear, &[]).ends_with("</svg>\n"));
+    }
+
+    #[test]
+    fn a_logarithmic_axis_has_a_line_a_decade() {
+        let runs = [record(100, 3.0), record(100_000, 1200.0)];
+        let drawn = svg("t", &LINES, Axis::Logarithmic, &runs);
+        assert_eq!(drawn.matches("stroke=\"#e5e7eb\"").count(), 5, "1, 10, 100, 1000, 10000: {drawn}");
+        assert!(!drawn.contains("NaN") && !drawn.contains("inf"));
+        assert!(!svg::<Record>("t", &LINES, Axis::Logarithmic, &[]).contains("-inf"));
     }
 
     #[test]

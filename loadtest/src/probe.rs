@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::directory::Target;
+use crate::objects::Target;
 
 /// Longest wait for one answer; longer is a wrong answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -41,6 +41,9 @@ pub(crate) struct Answer {
 impl Answer {
     /// There is no such route.
     pub(crate) const MISSING: Answer = Answer { status: 404, pod: None, edit: None };
+
+    /// Envoy answers with a redirect.
+    pub(crate) const REDIRECT: Answer = Answer { status: 302, pod: None, edit: None };
 
     /// A backend answers.
     pub(crate) fn of(pod: &str, edit: Option<&str>) -> Answer {

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::directory::Hosts;
+use crate::check::Check;
+use crate::objects::Hosts;
+use crate::plot::Line;
+use crate::report::{Column, Run};
+use crate::text_table::cell;
 
 /// One run. The names of the fields are a contract; null means not measured in this scenario.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -12,6 +16,7 @@ pub(crate) struct Record {
     pub(crate) scenario: &'static str,
     pub(crate) hosts: &'static str,
     pub(crate) files: &'static str,
+    pub(crate) tables: &'static str,
     pub(crate) routes: usize,
     pub(crate) changes: usize,
     /// Changed route (propagation: added; churn: edited) until it answers.
@@ -53,15 +58,6 @@ pub(crate) struct Record {
     pub(crate) restart_resources_resent: Option<f64>,
 }
 
-/// A target, and what was reached.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Check {
-    pub(crate) what: &'static str,
-    pub(crate) target: f64,
-    pub(crate) reached: f64,
-    pub(crate) ok: bool,
-}
-
 impl Record {
     /// Fills in what follows from the rest.
     pub(crate) fn with_ratios(mut self) -> Record {
@@ -70,42 +66,90 @@ impl Record {
         self.p99_ratio = ratio(self.p99_ms, self.floor_p99_ms);
         self
     }
+}
 
-    /// All targets that this run can be held to.
-    pub(crate) fn checks(&self) -> Vec<Check> {
+impl Run for Record {
+    fn routes(&self) -> usize {
+        self.routes
+    }
+
+    fn wrong(&self) -> &BTreeMap<String, u64> {
+        &self.wrong
+    }
+
+    fn columns() -> Vec<Column<Record>> {
+        vec![
+            ("routes", |r| r.routes.to_string()),
+            ("p50 ms", |r| cell(r.p50_ms)),
+            ("floor", |r| cell(r.floor_p50_ms)),
+            ("ratio", |r| cell(r.p50_ratio)),
+            ("p99 ms", |r| cell(r.p99_ms)),
+            ("floor", |r| cell(r.floor_p99_ms)),
+            ("ratio", |r| cell(r.p99_ratio)),
+            ("wrong", |r| r.wrong_answers.to_string()),
+            ("CPU ms", |r| cell(r.cpu_ms_per_change)),
+            ("xDS bytes", |r| cell(r.xds_bytes_per_change)),
+            ("ep p50", |r| cell(r.endpoint_p50_ms)),
+            ("floor", |r| cell(r.endpoint_floor_p50_ms)),
+            ("ep p99", |r| cell(r.endpoint_p99_ms)),
+            ("ep CPU ms", |r| cell(r.endpoint_cpu_ms)),
+            ("ep bytes", |r| cell(r.endpoint_bytes)),
+            ("cold s", |r| cell(Some(r.cold_start_s))),
+            ("ready s", |r| cell(Some(r.ready_s))),
+            ("cold CPU s", |r| cell(Some(r.cold_start_cpu_s))),
+            ("Envoy s", |r| cell(Some(r.cold_start_envoy_s))),
+            ("restart s", |r| cell(r.restart_s)),
+            ("CPU s", |r| cell(r.restart_cpu_s)),
+            ("resent", |r| cell(r.restart_resources_resent)),
+            ("RSS MiB", |r| cell(Some(r.rss_mib))),
+            ("peak", |r| cell(Some(r.peak_rss_mib))),
+            ("Envoy MiB", |r| cell(Some(r.envoy_rss_mib))),
+        ]
+    }
+
+    fn checks(&self) -> Vec<Check> {
         let own_hosts = self.hosts == name_of(Hosts::Own);
-        let at_most = |what, reached: Option<f64>, target: Option<f64>| {
-            let (target, reached) = (target?, reached?);
-            Some(Check { what, target, reached, ok: reached <= target })
-        };
-        let exactly = |what, reached: Option<f64>, target: f64| {
-            Some(Check { what, target, reached: reached?, ok: (reached? - target).abs() < 1e-9 })
-        };
         let when = |holds: bool, value: f64| holds.then_some(value);
         [
-            at_most(
+            Check::at_most(
                 "p50, ms (1.25 x floor + 3)",
                 self.p50_ms,
                 self.floor_p50_ms.map(|floor| 1.25 * floor + 3.0),
             ),
-            at_most(
+            Check::at_most(
                 "p99, ms (2 x floor + 10)",
                 self.p99_ms,
                 self.floor_p99_ms.map(|floor| 2.0 * floor + 10.0),
             ),
-            exactly("wrong answers", Some(self.wrong_answers as f64), 0.0),
-            exactly("virtual hosts recomputed a change", self.vhosts_recomputed_per_change, 1.0),
-            at_most("CPU a change, ms", self.cpu_ms_per_change, when(own_hosts, 2.0)),
-            exactly("route nodes woken by an endpoint", self.route_nodes_recomputed_per_endpoint_change, 0.0),
-            at_most("cold start CPU, s", Some(self.cold_start_cpu_s), Some(1.5)),
-            at_most("resident memory, MiB", Some(self.rss_mib), Some(100.0 * 1e6 / f64::from(1 << 20))),
-            exactly("resources resent after a restart", self.restart_resources_resent, 0.0),
+            Check::exactly("wrong answers", Some(self.wrong_answers as f64), 0.0),
+            Check::exactly("virtual hosts recomputed a change", self.vhosts_recomputed_per_change, 1.0),
+            Check::at_most("CPU a change, ms", self.cpu_ms_per_change, when(own_hosts, 2.0)),
+            Check::exactly(
+                "route nodes woken by an endpoint",
+                self.route_nodes_recomputed_per_endpoint_change,
+                0.0,
+            ),
+            Check::at_most("cold start CPU, s", Some(self.cold_start_cpu_s), Some(1.5)),
+            Check::at_most(
+                "resident memory, MiB",
+                Some(self.rss_mib),
+                Some(100.0 * 1e6 / f64::from(1 << 20)),
+            ),
+            Check::exactly("resources resent after a restart", self.restart_resources_resent, 0.0),
         ]
         .into_iter()
         .flatten()
         .collect()
     }
 }
+
+/// What is drawn.
+pub(crate) const LINES: [Line<Record>; 4] = [
+    Line { name: "fleetgate p99", colour: "#c2410c", dash: "", value: |r| r.p99_ms },
+    Line { name: "floor p99", colour: "#c2410c", dash: "5 4", value: |r| r.floor_p99_ms },
+    Line { name: "fleetgate p50", colour: "#1d4ed8", dash: "", value: |r| r.p50_ms },
+    Line { name: "floor p50", colour: "#1d4ed8", dash: "5 4", value: |r| r.floor_p50_ms },
+];
 
 /// As on the command line.
 pub(crate) fn name_of(value: impl clap::ValueEnum) -> &'static str {
@@ -115,7 +159,7 @@ pub(crate) fn name_of(value: impl clap::ValueEnum) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::Record;
+    use super::{Record, Run};
 
     fn record() -> Record {
         Record {

@@ -1,10 +1,11 @@
 //! What is changed, step by step, and which answers belong to each step.
 
-use crate::directory::{Directory, Target, extra_file, route_file, slice, slice_file};
+use crate::directory::{Directory, extra_file, route_file, slice_file};
+use crate::objects::{Target, slice};
 use crate::probe::Answer;
 
 /// Routes that come and go, and routes that are edited, in one cycle.
-const EXTRAS: usize = 6;
+pub(crate) const EXTRAS: usize = 6;
 const EDITED: usize = 3;
 
 /// What a step changes.
@@ -54,8 +55,8 @@ pub(crate) struct Pod {
     pub(crate) port: u16,
 }
 
-/// Routes added and removed in turn, so that there are always N or N + 1.
-pub(crate) fn propagation(directory: &Directory, pod: &Pod) -> Vec<Step> {
+/// `extras` routes added and removed in turn, so that there are always N or N + 1.
+pub(crate) fn propagation(directory: &Directory, pod: &Pod, extras: usize) -> Vec<Step> {
     let there = Answer::of(pod.name, None);
     let step = |number, kind, content, old, new| Step {
         kind,
@@ -72,7 +73,7 @@ pub(crate) fn propagation(directory: &Directory, pod: &Pod) -> Vec<Step> {
             step(number, Kind::Remove, None, there.clone(), Answer::MISSING),
         ]
     };
-    (0..EXTRAS).flat_map(pair).collect()
+    (0..extras).flat_map(pair).collect()
 }
 
 /// Endpoint changes of one Service mixed with edits of routes of other Services.
@@ -109,16 +110,22 @@ pub(crate) fn churn(directory: &Directory, pods: &[Pod; 2]) -> Vec<Step> {
 mod tests {
     use std::collections::HashMap;
 
-    use super::{Kind, Pod, churn, propagation};
-    use crate::directory::{Directory, Files, Hosts};
+    use super::{EXTRAS, Kind, Pod, churn, propagation};
+    use crate::directory::{Directory, Layout};
+    use crate::objects::{Answers, Files, Hosts};
 
     const PODS: [Pod; 2] = [Pod { name: "blue", port: 1 }, Pod { name: "green", port: 2 }];
 
+    fn directory(routes: usize, hosts: Hosts) -> Directory {
+        let layout = Layout { routes, hosts, files: Files::Many, answers: Answers::Backend };
+        Directory::new("/d".as_ref(), layout)
+    }
+
     #[test]
     fn a_cycle_ends_where_it_began() {
-        for hosts in [Hosts::Own, Hosts::Shared] {
-            let directory = Directory::new("/d".as_ref(), 300, hosts, Files::Many);
-            for steps in [propagation(&directory, &PODS[0]), churn(&directory, &PODS)] {
+        for hosts in [Hosts::Own, Hosts::Shared, Hosts::Wildcard, Hosts::None] {
+            let directory = directory(300, hosts);
+            for steps in [propagation(&directory, &PODS[0], EXTRAS), churn(&directory, &PODS)] {
                 let mut state = HashMap::new();
                 let mut first = HashMap::new();
                 for step in &steps {
@@ -135,8 +142,7 @@ mod tests {
 
     #[test]
     fn churn_is_half_endpoints_and_half_edits() {
-        let directory = Directory::new("/d".as_ref(), 10, Hosts::Own, Files::One);
-        let steps = churn(&directory, &PODS);
+        let steps = churn(&directory(10, Hosts::Own), &PODS);
         let endpoints = steps.iter().filter(|step| step.kind == Kind::Endpoint).count();
         assert_eq!((steps.len(), endpoints), (12, 6));
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::directory::Target;
+use crate::objects::Target;
 use crate::probe::{Answer, Client};
 use crate::process::check_interrupt;
 use crate::scenario::Step;

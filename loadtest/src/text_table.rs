@@ -1,10 +1,10 @@
 //! The table for people.
 
-use crate::record::Record;
+use crate::report::Run;
 
 /// All runs, the columns that any of them measured, and the targets of each.
-pub(crate) fn render(records: &[Record]) -> String {
-    let columns: Vec<(&str, Vec<String>)> = columns()
+pub(crate) fn render<R: Run>(records: &[R]) -> String {
+    let columns: Vec<(&str, Vec<String>)> = R::columns()
         .into_iter()
         .map(|(name, value)| (name, records.iter().map(value).collect::<Vec<String>>()))
         .filter(|(_, cells)| cells.iter().any(|cell| cell != "-"))
@@ -15,52 +15,21 @@ pub(crate) fn render(records: &[Record]) -> String {
     for record in records {
         for check in record.checks() {
             let verdict = if check.ok { "ok" } else { "MISSED" };
-            let cells = [record.routes.to_string(), check.what.into(), number(check.target)];
+            let cells = [record.routes().to_string(), check.what.into(), number(check.target)];
             checks.push([cells.as_slice(), &[number(check.reached), verdict.into()]].concat());
         }
     }
     let mut text = format!("{}\n{}", align(&rows), align(&checks));
     for record in records {
-        for (what, count) in &record.wrong {
-            text += &format!("wrong at {} routes: {count} x {what}\n", record.routes);
+        for (what, count) in record.wrong() {
+            text += &format!("wrong at {} routes: {count} x {what}\n", record.routes());
         }
     }
     text
 }
 
-type Column = (&'static str, fn(&Record) -> String);
-
-fn columns() -> Vec<Column> {
-    vec![
-        ("routes", |r| r.routes.to_string()),
-        ("p50 ms", |r| cell(r.p50_ms)),
-        ("floor", |r| cell(r.floor_p50_ms)),
-        ("ratio", |r| cell(r.p50_ratio)),
-        ("p99 ms", |r| cell(r.p99_ms)),
-        ("floor", |r| cell(r.floor_p99_ms)),
-        ("ratio", |r| cell(r.p99_ratio)),
-        ("wrong", |r| r.wrong_answers.to_string()),
-        ("CPU ms", |r| cell(r.cpu_ms_per_change)),
-        ("xDS bytes", |r| cell(r.xds_bytes_per_change)),
-        ("ep p50", |r| cell(r.endpoint_p50_ms)),
-        ("floor", |r| cell(r.endpoint_floor_p50_ms)),
-        ("ep p99", |r| cell(r.endpoint_p99_ms)),
-        ("ep CPU ms", |r| cell(r.endpoint_cpu_ms)),
-        ("ep bytes", |r| cell(r.endpoint_bytes)),
-        ("cold s", |r| cell(Some(r.cold_start_s))),
-        ("ready s", |r| cell(Some(r.ready_s))),
-        ("cold CPU s", |r| cell(Some(r.cold_start_cpu_s))),
-        ("Envoy s", |r| cell(Some(r.cold_start_envoy_s))),
-        ("restart s", |r| cell(r.restart_s)),
-        ("CPU s", |r| cell(r.restart_cpu_s)),
-        ("resent", |r| cell(r.restart_resources_resent)),
-        ("RSS MiB", |r| cell(Some(r.rss_mib))),
-        ("peak", |r| cell(Some(r.peak_rss_mib))),
-        ("Envoy MiB", |r| cell(Some(r.envoy_rss_mib))),
-    ]
-}
-
-fn cell(value: Option<f64>) -> String {
+/// A figure with the digits that mean something, or `-`.
+pub(crate) fn cell(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), number)
 }
 
