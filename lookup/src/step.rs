@@ -180,8 +180,13 @@ fn parse_leaves(depths: &str) -> Result<Leaves, ParseError> {
 }
 
 fn parse_labels(counts: &str) -> Result<Vec<usize>, ParseError> {
-    let counts: Result<Vec<usize>, _> = counts.split(',').map(str::parse).collect();
-    let counts = counts.map_err(|_| ParseError("its numbers of labels are no numbers"))?;
+    let number = |text: &str| {
+        let number: usize = text.parse().ok()?;
+        // One text for one step: no signs, no leading zeros.
+        (number.to_string() == text).then_some(number)
+    };
+    let counts: Option<Vec<usize>> = counts.split(',').map(number).collect();
+    let counts = counts.ok_or(ParseError("its numbers of labels are no numbers"))?;
     if counts.contains(&0) || !counts.is_sorted_by(|a, b| a > b) {
         return Err(ParseError("its numbers of labels do not go down to one or more"));
     }
@@ -225,7 +230,7 @@ mod tests {
         {
             assert!(Step::parse(text.as_bytes()).is_err(), "{text:?}");
         }
-        for labels in ["", "0", "1,2", "2,2", "x", "-1"] {
+        for labels in ["", "0", "1,2", "2,2", "x", "-1", "+1", "01"] {
             assert!(Step::parse(format!("suffixes t/ a {labels} any").as_bytes()).is_err(), "{labels:?}");
         }
         assert!(Step::parse(b"table \xff").is_err());
