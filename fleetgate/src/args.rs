@@ -85,6 +85,14 @@ pub(crate) struct Standalone {
     #[arg(long, value_name = "N", env = "FLEETGATE_ENVOY_CONCURRENCY", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) envoy_concurrency: u32,
+    /// The module by which managed Envoys walk small route tables: auto (libfleetgate_proxy.so beside this program,
+    /// if it is there), a path, or none: whole route tables
+    #[arg(long, value_name = "auto|PATH|none", env = "FLEETGATE_PROXY_MODULE", default_value = "auto")]
+    pub(crate) proxy_module: ModuleChoice,
+    /// Routes that one small table has at the most, where host or first path segment tell them apart
+    #[arg(long, value_name = "N", env = "FLEETGATE_ROUTE_TABLE_SIZE", default_value_t = 128,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) route_table_size: u32,
     /// Leave the managed Envoys running when fleetgate is told to stop; the next start adopts them
     #[arg(long, env = "FLEETGATE_KEEP_ENVOYS")]
     pub(crate) keep_envoys: bool,
@@ -117,6 +125,30 @@ impl FromStr for EnvoyChoice {
             "auto" => EnvoyChoice::Auto,
             "none" => EnvoyChoice::None,
             path => EnvoyChoice::Path(path.into()),
+        })
+    }
+}
+
+/// Which module managed Envoys load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ModuleChoice {
+    /// The one beside this program, if there is one.
+    Auto,
+    /// This file.
+    Path(PathBuf),
+    /// None.
+    None,
+}
+
+impl FromStr for ModuleChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "" => return Err("is empty: say auto, none or the path of libfleetgate_proxy.so".into()),
+            "auto" => ModuleChoice::Auto,
+            "none" => ModuleChoice::None,
+            path => ModuleChoice::Path(path.into()),
         })
     }
 }
@@ -175,6 +207,10 @@ pub(crate) struct Bootstrap {
     /// Where the running fleetgate serves xDS
     #[arg(long, value_name = "ADDR", env = "FLEETGATE_XDS", default_value = XDS)]
     pub(crate) xds: Listen,
+    /// Say that the Envoy has the module for small route tables, in a folder that its environment names in
+    /// ENVOY_DYNAMIC_MODULES_SEARCH_PATH
+    #[arg(long)]
+    pub(crate) proxy_module: bool,
 }
 
 #[derive(Args, Debug)]

@@ -13,8 +13,21 @@ pub(crate) struct Programs {
 
 /// Builds them; cargo's own progress shows.
 pub(crate) fn build() -> Outcome<Programs> {
-    eprintln!("building fleetgate and the echo backend; the first time takes minutes");
-    run(&mut cargo(&["build", "-p", "fleetgate", "-p", "loadtest", "--bin", "fleetgate", "--bin", "echo"]))?;
+    eprintln!("building fleetgate, its proxy module and the echo backend; the first time takes minutes");
+    run(&mut cargo(&[
+        "build",
+        "-p",
+        "fleetgate",
+        "-p",
+        "loadtest",
+        "-p",
+        "proxy",
+        "--bin",
+        "fleetgate",
+        "--bin",
+        "echo",
+        "--lib",
+    ]))?;
     let debug = target_directory()?.join("debug");
     Ok(Programs { fleetgate: debug.join("fleetgate"), echo: debug.join("echo") })
 }

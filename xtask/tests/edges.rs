@@ -11,12 +11,14 @@ use serde_json::Value;
 /// Crate, and the members it may depend on.
 const EDGES: &[(&str, &[&str])] = &[
     ("proto", &[]),
+    ("lookup", &[]),
+    ("proxy", &["lookup"]),
     ("ingest", &["proto"]),
     ("store", &["proto"]),
-    ("translate", &["proto"]),
-    ("distribute", &["proto", "store", "translate"]),
-    ("loadtest", &["proto", "ingest", "store", "translate", "distribute"]),
-    ("fleetgate", &["proto", "ingest", "store", "translate", "distribute"]),
+    ("translate", &["proto", "lookup"]),
+    ("distribute", &["proto", "lookup", "store", "translate"]),
+    ("loadtest", &["proto", "lookup", "ingest", "store", "translate", "distribute"]),
+    ("fleetgate", &["proto", "lookup", "ingest", "store", "translate", "distribute"]),
     ("xtask", &[]),
 ];
 

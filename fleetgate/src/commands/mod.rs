@@ -11,6 +11,7 @@ use std::io::Write;
 use clap::CommandFactory;
 
 use crate::args::{Bootstrap, Cli, Command};
+use crate::envoy::Module;
 use crate::state_dir;
 use crate::token::Tokens;
 
@@ -40,7 +41,8 @@ fn bootstrap(args: &Bootstrap) -> anyhow::Result<()> {
     state_dir::create(&state)?;
     let tokens = Tokens::open(&state.join("secret"))?;
     let gateway = &args.gateway;
-    let made = crate::envoy::bootstrap(&gateway.namespaced_name(), &args.xds, &tokens.of(gateway));
+    let module = if args.proxy_module { Module::Elsewhere } else { Module::None };
+    let made = crate::envoy::bootstrap(&gateway.namespaced_name(), &args.xds, &tokens.of(gateway), module);
     print(&(serde_json::to_string_pretty(&made)? + "\n"))
 }
 

@@ -79,6 +79,7 @@ async fn serve(args: Standalone) -> anyhow::Result<()> {
         format!("cannot read the config directory {}: create it or correct --config", args.config.display())
     })?;
     let program = envoy::find(&args.envoy)?;
+    let module = envoy::find_module(&args.proxy_module)?;
     let state = StateDir::lock(&state_dir::resolve(args.state_dir.as_deref(), &args.config)?)?;
     let tokens = Tokens::open(&state.join("secret"))?;
     let (xds_listener, xds) = wiring::bind_xds(&args.xds).await?;
@@ -89,8 +90,9 @@ async fn serve(args: Standalone) -> anyhow::Result<()> {
     let env = translate::Env::default();
     let (feedback, feedback_receiver) = mpsc::unbounded_channel();
     let keys = Arc::new(KeyStore::new());
-    let distributor =
-        Distributor::new(distribute::Options::default(), Arc::new(Keys(Arc::clone(&keys))), feedback);
+    let options =
+        distribute::Options { route_table_size: args.route_table_size as usize, ..Default::default() };
+    let distributor = Distributor::new(options, Arc::new(Keys(Arc::clone(&keys))), feedback);
     let statuses = Arc::new(Statuses::new(env.controller_name.clone(), program.is_some()));
     let outputs = Arc::new(Wired { distributor: distributor.clone(), statuses: Arc::clone(&statuses) });
     let options = Options { history: args.history as usize, ..Options::default() };
@@ -125,8 +127,14 @@ async fn serve(args: Standalone) -> anyhow::Result<()> {
         tokio::spawn(wiring::serve_xds(distributor, xds_listener, authenticator, stopped.clone()));
     let (end_envoys, envoys_ended) = watch::channel(false);
     let envoys = program.map(|program| {
-        let fleet =
-            Fleet { program, concurrency: args.envoy_concurrency, dir: state.join("envoy"), xds, tokens };
+        let fleet = Fleet {
+            program,
+            concurrency: args.envoy_concurrency,
+            module,
+            dir: state.join("envoy"),
+            xds,
+            tokens,
+        };
         tokio::spawn(envoy::supervise(fleet, statuses.wanted(), envoys_ended, args.keep_envoys))
     });
     let shard = tokio::spawn(shard.run(events_receiver, feedback_receiver, stopped));

@@ -1,5 +1,8 @@
 //! The bootstrap of an Envoy 1.40 that serves one Gateway.
 
+use std::path::Path;
+
+use lookup::{METADATA_KEY, MODULE_VERSION};
 use serde_json::{Value, json};
 
 use crate::listen::Listen;
@@ -28,12 +31,38 @@ const STATS_SUFFIXES: [&str; 5] = [
     ".membership_healthy",
 ];
 
+/// Whether an Envoy has the module that walks route tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Module<'a> {
+    /// It has not.
+    None,
+    /// It has, in this folder.
+    In(&'a Path),
+    /// It has, wherever that is.
+    Elsewhere,
+}
+
+impl Module<'_> {
+    /// What the node says of it. The folder is there so that another one makes another bootstrap, with which
+    /// a managed Envoy starts anew.
+    fn metadata(self) -> Value {
+        match self {
+            Module::None => json!({}),
+            Module::Elsewhere => json!({METADATA_KEY: MODULE_VERSION}),
+            Module::In(folder) => json!({
+                METADATA_KEY: MODULE_VERSION,
+                "fleetgate.dev/proxy-module-folder": folder.to_string_lossy(),
+            }),
+        }
+    }
+}
+
 /// Bootstrap for an Envoy of `gateway` (`namespace/name`) that asks fleetgate at `xds` for everything,
 /// with `token` as its proof of who it is.
-pub(crate) fn bootstrap(gateway: &str, xds: &Listen, token: &str) -> Value {
+pub(crate) fn bootstrap(gateway: &str, xds: &Listen, token: &str, module: Module<'_>) -> Value {
     let ads = json!({"ads": {}, "resource_api_version": "V3"});
     json!({
-        "node": {"id": gateway, "cluster": "fleetgate"},
+        "node": {"id": gateway, "cluster": "fleetgate", "metadata": module.metadata()},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "dynamic_resources": {
             "ads_config": ads_config(token),
@@ -106,12 +135,13 @@ fn stats_config() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::bootstrap;
+    use super::{Module, bootstrap};
 
     #[test]
     fn the_bootstrap_is_the_golden_one() {
         let golden = include_str!("bootstrap.golden.json");
-        let made = bootstrap("default/web", &"127.0.0.1:18000".parse().unwrap(), "default/web.TOKEN");
+        let made =
+            bootstrap("default/web", &"127.0.0.1:18000".parse().unwrap(), "default/web.TOKEN", Module::None);
         let made = serde_json::to_string_pretty(&made).unwrap() + "\n";
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/envoy/bootstrap.golden.json");
@@ -122,8 +152,19 @@ mod tests {
     }
 
     #[test]
+    fn an_envoy_says_whether_it_has_the_module() {
+        let node = |module| {
+            let made = bootstrap("a/b", &"127.0.0.1:1".parse().unwrap(), "t", module);
+            made["node"]["metadata"].clone()
+        };
+        assert_eq!(node(Module::None), serde_json::json!({}));
+        assert_eq!(node(Module::Elsewhere)["fleetgate.dev/proxy-module"], "1");
+        assert_ne!(node(Module::In("/a".as_ref())), node(Module::In("/b".as_ref())));
+    }
+
+    #[test]
     fn a_unix_socket_becomes_a_pipe() {
-        let made = bootstrap("a/b", &"unix:/run/x.sock".parse().unwrap(), "t");
+        let made = bootstrap("a/b", &"unix:/run/x.sock".parse().unwrap(), "t", Module::None);
         let endpoint = "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint";
         assert_eq!(made.pointer(endpoint).unwrap()["address"]["pipe"]["path"], "/run/x.sock");
     }

@@ -44,7 +44,7 @@ fn spec(dir: &Path, script: &str) -> Spec {
     fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
     let gateway = ResourceKey::local(Kind::GATEWAY, "default", "web");
-    Spec { program, concurrency: 1, files: Files::new(dir, &gateway), bootstrap: "{}".into() }
+    Spec { program, concurrency: 1, module: None, files: Files::new(dir, &gateway), bootstrap: "{}".into() }
 }
 
 /// Starts it and waits until it runs: before that it has no command line.

@@ -5,6 +5,7 @@ mod bootstrap;
 mod files;
 mod find;
 mod keeper;
+mod module;
 mod process;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +15,9 @@ use proto::ResourceKey;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub(crate) use bootstrap::bootstrap;
+pub(crate) use bootstrap::{Module, bootstrap};
 pub(crate) use find::find;
+pub(crate) use module::find as find_module;
 
 use crate::listen::Listen;
 use crate::token::Tokens;
@@ -29,6 +31,8 @@ pub(crate) struct Fleet {
     pub(crate) program: PathBuf,
     /// Worker threads of each.
     pub(crate) concurrency: u32,
+    /// Folder of their module, if they have one.
+    pub(crate) module: Option<PathBuf>,
     /// Directory of their files.
     pub(crate) dir: PathBuf,
     /// Where they ask for their configuration.
@@ -39,10 +43,12 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     fn spec(&self, gateway: &ResourceKey) -> Spec {
-        let bootstrap = bootstrap(&gateway.namespaced_name(), &self.xds, &self.tokens.of(gateway));
+        let module = self.module.as_deref().map_or(Module::None, Module::In);
+        let bootstrap = bootstrap(&gateway.namespaced_name(), &self.xds, &self.tokens.of(gateway), module);
         Spec {
             program: self.program.clone(),
             concurrency: self.concurrency,
+            module: self.module.clone(),
             files: Files::new(&self.dir, gateway),
             bootstrap: bootstrap.to_string(),
         }

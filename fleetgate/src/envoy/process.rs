@@ -26,6 +26,8 @@ pub(crate) struct Spec {
     pub(crate) program: PathBuf,
     /// Its worker threads.
     pub(crate) concurrency: u32,
+    /// Folder of its module, if it has one.
+    pub(crate) module: Option<PathBuf>,
     /// Where its files are.
     pub(crate) files: Files,
     /// Its bootstrap.
@@ -80,6 +82,9 @@ impl Process {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
+        if let Some(folder) = &spec.module {
+            command.env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", folder);
+        }
         let child = command.spawn()?;
         if let Some(pid) = child.id() {
             fs::write(&spec.files.pid, pid.to_string())?;
