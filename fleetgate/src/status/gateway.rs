@@ -86,7 +86,10 @@ impl Gateway {
 
     /// Whether a proxy has what the revision `needs` promised.
     pub(super) fn programming(&self, needs: Revision) -> Programming {
-        let listener = self.refused.iter().find(|(key, _)| key.kind == XdsKind::Listener);
+        let listener = self
+            .refused
+            .iter()
+            .find(|(key, _)| matches!(key.kind, XdsKind::Listener | XdsKind::ScopedListener));
         if let Some((key, message)) = listener {
             return Programming::Invalid(format!("Envoy refuses listener {}: {message}", key.name));
         }
