@@ -19,7 +19,10 @@ pub(crate) fn render<R: Run>(records: &[R]) -> String {
             checks.push([cells.as_slice(), &[number(check.reached), verdict.into()]].concat());
         }
     }
-    let mut text = format!("{}\n{}", align(&rows), align(&checks));
+    let mut text = align(&rows);
+    if checks.len() > 1 {
+        text += &format!("\n{}", align(&checks));
+    }
     for record in records {
         for (what, count) in record.wrong() {
             text += &format!("wrong at {} routes: {count} x {what}\n", record.routes());

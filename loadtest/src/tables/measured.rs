@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::record::Figures;
 use crate::scenario::{Kind, Pod, Step, propagation};
-use crate::side::Side;
+use crate::side::{ColdStart, Side};
 use crate::stats::percentile;
 use crate::watch::{Watch, Wrong};
 
@@ -24,14 +24,16 @@ pub(super) struct Measured {
     bytes_before: f64,
     /// Envoy's memory then, MiB.
     envoy_rss_mib: f64,
+    colds: Vec<ColdStart>,
 }
 
 impl Measured {
-    /// Waits until the side has become quiet, and checks that it answers as it should.
+    /// Waits until the side has become quiet, and checks that it answers as it should; `colds` are its starts
+    /// so far.
     ///
     /// # Errors
     /// If it does not.
-    pub(super) fn new(mut side: Side, pod: &Pod) -> anyhow::Result<Measured> {
+    pub(super) fn new(mut side: Side, pod: &Pod, colds: &[ColdStart]) -> anyhow::Result<Measured> {
         side.wait_quiet()?;
         side.check_routes()?;
         side.wait_quiet()?;
@@ -39,8 +41,8 @@ impl Measured {
         let watch = Watch::new(side.port, side.steady());
         let bytes_before = side.control_plane.metrics()?.sum(BYTES);
         let envoy_rss_mib = side.envoy.memory_mib().now;
-        let (next, added_ms, cpu_ns) = (0, Vec::new(), 0);
-        Ok(Measured { side, steps, next, watch, added_ms, cpu_ns, bytes_before, envoy_rss_mib })
+        let (next, added_ms, cpu_ns, colds) = (0, Vec::new(), 0, colds.to_vec());
+        Ok(Measured { side, steps, next, watch, added_ms, cpu_ns, bytes_before, envoy_rss_mib, colds })
     }
 
     /// Lets `changes` routes appear and disappear.
@@ -71,13 +73,16 @@ impl Measured {
         Ok(())
     }
 
-    /// What the turns so far have shown; `cold` is the cold start's time and fleetgate's CPU, seconds.
+    /// What the turns so far have shown.
     ///
     /// # Errors
     /// If fleetgate does not answer.
-    pub(super) fn figures(&self, cold: (f64, f64), changes: u32) -> anyhow::Result<Figures> {
+    pub(super) fn figures(&self, changes: u32) -> anyhow::Result<Figures> {
         let steps = self.next.max(1) as f64;
         let bytes = self.side.control_plane.metrics()?.sum(BYTES) - self.bytes_before;
+        let cold = |figure: fn(&ColdStart) -> f64| {
+            percentile(&self.colds.iter().map(figure).collect::<Vec<_>>(), 50.0).unwrap_or(0.0)
+        };
         let memory = self.side.control_plane.process.memory_mib();
         Ok(Figures {
             changes,
@@ -89,8 +94,8 @@ impl Measured {
             envoy_rss_mib: self.envoy_rss_mib,
             envoy_rss_after_mib: self.side.envoy.memory_mib().now,
             rss_mib: memory.now,
-            cold_start_s: cold.0,
-            cold_start_cpu_s: cold.1,
+            cold_start_s: cold(|cold| cold.answers_s),
+            cold_start_cpu_s: cold(|cold| cold.cpu_s),
             answers: self.watch.answers,
             wrong_answers: self.watch.wrong.values().sum(),
         })
@@ -112,7 +117,7 @@ impl Measured {
     }
 
     /// Wrong answers so far.
-    pub(super) fn wrong(&self) -> Wrong {
-        self.watch.wrong.clone()
+    pub(super) fn wrong(&self) -> &Wrong {
+        &self.watch.wrong
     }
 }

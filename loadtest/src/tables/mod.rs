@@ -3,18 +3,20 @@
 mod measured;
 mod record;
 
+use std::path::Path;
+
 use indicatif::ProgressBar;
 
 pub(crate) use record::{LINES, TablesRecord};
 
-use crate::args::{Tables, TablesLoad};
+use crate::args::{Content, Tables, TablesLoad};
 use crate::bed::backend;
 use crate::directory::Layout;
 use crate::objects::Answers;
 use crate::programs::Programs;
 use crate::record::name_of;
+use crate::scenario::Pod;
 use crate::side::Side;
-use crate::stats::percentile;
 use measured::Measured;
 
 /// Changes of the side with small tables before it is the other's turn.
@@ -33,56 +35,59 @@ pub(crate) fn run(
 ) -> anyhow::Result<TablesRecord> {
     let (dir, _temporary) = programs.directory()?;
     let (_backend, pod) = backend(programs, "blue")?;
-    let (hosts, files) = (load.content.hosts, load.content.files);
-    let layout = Layout { routes, hosts, files, answers: Answers::Backend };
-    let first = if load.null { Tables::Rds } else { Tables::Scoped };
-    let start = |name: &str, tables| {
-        let side = Side::start(programs, &dir.join(name), layout, tables, &pod)?;
-        side.check_tables()?;
-        anyhow::Ok(side)
+    let (mut scoped, mut rds) = start(programs, load, routes, &dir, &pod)?;
+    progress.set_message("measuring");
+    take_turns(&mut scoped, rds.as_mut(), load, progress)?;
+    progress.set_message("verifying");
+    let mut record = TablesRecord {
+        scenario: "tables",
+        hosts: name_of(load.content.hosts),
+        files: name_of(load.content.files),
+        null: load.null,
+        routes,
+        smallest_routes: smallest.map_or(routes, |run| run.routes),
+        scoped: scoped.figures(load.changes)?,
+        ..TablesRecord::default()
     };
-    let mut sides = vec![start("a", first)?];
-    if !load.no_rds {
-        sides.push(start("b", Tables::Rds)?);
+    if !load.null {
+        record.scoped.xds_bytes_worst = scoped.worst_bytes()?;
     }
-    let mut colds: Vec<_> = sides.iter().map(|side| vec![side.cold]).collect();
+    // What went wrong while the largest change was sought counts, too.
+    record.scoped.wrong_answers = scoped.wrong().values().sum();
+    record.wrong = scoped.wrong().clone();
+    if let Some(rds) = &rds {
+        record.rds = Some(rds.figures(load.rds_changes)?);
+        record.wrong.extend(rds.wrong().iter().map(|(what, count)| (format!("RDS: {what}"), *count)));
+    }
+    Ok(record.with_ratios(smallest))
+}
+
+/// Starts both sides, some times in turns, and waits until they are quiet.
+fn start(
+    programs: &Programs,
+    load: &TablesLoad,
+    routes: usize,
+    dir: &Path,
+    pod: &Pod,
+) -> anyhow::Result<(Measured, Option<Measured>)> {
+    let Content { hosts, files, .. } = load.content;
+    let layout = Layout { routes, hosts, files, answers: Answers::Backend };
+    let side = |name: &str, tables| {
+        let side = Side::start(programs, &dir.join(name), layout, tables, pod)?;
+        side.check_tables()?;
+        let colds = vec![side.cold];
+        anyhow::Ok((side, colds))
+    };
+    let mut scoped = side("a", if load.null { Tables::Rds } else { Tables::Scoped })?;
+    let mut rds = if load.no_rds { None } else { Some(side("b", Tables::Rds)?) };
     for _ in 1..load.starts {
-        for (side, colds) in sides.iter_mut().zip(&mut colds) {
+        for (side, colds) in std::iter::once(&mut scoped).chain(&mut rds) {
             side.start_again(programs)?;
             colds.push(side.cold);
         }
     }
-    let mut record = TablesRecord {
-        scenario: "tables",
-        hosts: name_of(hosts),
-        files: name_of(files),
-        null: load.null,
-        routes,
-        smallest_routes: smallest.map_or(routes, |run| run.routes),
-        ..TablesRecord::default()
-    };
-    let mut measured = sides.into_iter().map(|side| Measured::new(side, &pod));
-    let mut scoped = measured.next().transpose()?.ok_or_else(|| anyhow::anyhow!("no side"))?;
-    let mut rds = measured.next().transpose()?;
-    drop(measured);
-    progress.set_message("measuring");
-    take_turns(&mut scoped, rds.as_mut(), load, progress)?;
-    progress.set_message("verifying");
-    record.scoped = scoped.figures(percentile_of(&colds[0]), load.changes)?;
-    record.scoped.xds_bytes_worst = scoped.worst_bytes()?;
-    if let Some(rds) = &mut rds {
-        record.rds = Some(rds.figures(percentile_of(&colds[1]), load.rds_changes)?);
-    }
-    record.wrong = scoped.wrong();
-    Ok(record.with_ratios(smallest))
-}
-
-/// The median of the times from start to answer, seconds.
-fn percentile_of(colds: &[crate::side::ColdStart]) -> (f64, f64) {
-    let median = |value: fn(&crate::side::ColdStart) -> f64| {
-        percentile(&colds.iter().map(value).collect::<Vec<_>>(), 50.0).unwrap_or(0.0)
-    };
-    (median(|cold| cold.answers_s), median(|cold| cold.cpu_s))
+    let measured = |(side, colds): (Side, Vec<_>)| Measured::new(side, pod, &colds);
+    Ok((measured(scoped)?, rds.map(measured).transpose()?))
 }
 
 /// A, B, A, B ...: both sides' changes are spread over the same time, so that a drift hits both.
