@@ -122,11 +122,21 @@ impl Hosts {
     pub(super) fn load(&self, domain: &str, leaf: Leaf) -> Load {
         let mut load = Load::default();
         for (_, host) in self.level_hosts(domain) {
-            for ((hash, _), _) in segment_range(host, leaf) {
-                load.add(*hash, 1);
+            if leaf == Leaf::ALL {
+                // Not one by one: this is asked for with each change of a host.
+                let ends = [host.by_segment.first_key_value(), host.by_segment.last_key_value()];
+                ends.into_iter().flatten().for_each(|((hash, _), _)| load.add(*hash, 0));
+                load.weight += host.by_segment.len();
+            } else {
+                segment_range(host, leaf).for_each(|((hash, _), _)| load.add(*hash, 1));
             }
         }
         load
+    }
+
+    /// True if the virtual host has the routes of a domain.
+    pub(super) fn has_routes_of(&self, domain: &str, level: &str) -> bool {
+        self.level_hosts(domain).iter().any(|(name, _)| *name == level)
     }
 
     /// Names of the objects' routes in a virtual host, with their domain: all, or those of a leaf.
@@ -171,17 +181,21 @@ impl Hosts {
     }
 
     fn level_hosts(&self, domain: &str) -> Vec<(&ArcStr, &Host)> {
-        let Some((name, host)) = self.0.get(reversed(domain).as_slice()) else { return Vec::new() };
+        let mut key = reversed(domain);
+        let Some((name, host)) = self.0.get(key.as_slice()) else { return Vec::new() };
         let mut levels = vec![(name, host)];
-        if let Some((_, Some(up_to))) = &host.header
-            && up_to != name
-        {
-            for wider in lookup::wider(domain) {
-                levels.extend(self.0.get(reversed(&wider).as_slice()).map(|(name, host)| (name, host)));
-                if *up_to == wider {
-                    break;
-                }
-            }
+        let Some((_, Some(up_to))) = &host.header else { return levels };
+        if key.ends_with(b".*") {
+            key.truncate(key.len() - 2);
+        }
+        // The wider domains, narrow to wide: from the end, what is left before a dot, then a `*`.
+        let mut at_end = up_to == name;
+        while !at_end {
+            key.truncate(key.iter().rposition(|&byte| byte == b'.').map_or(0, |dot| dot + 1));
+            key.push(b'*');
+            levels.extend(self.0.get(key.as_slice()).map(|(name, host)| (name, host)));
+            at_end = key.len() == 1 || key.len() == up_to.len();
+            key.truncate(key.len().saturating_sub(2));
         }
         levels
     }
@@ -259,7 +273,8 @@ fn covers(wide: &str, narrow: &str) -> bool {
     wide == narrow || lookup::wider(narrow).any(|one| one == wide)
 }
 
-fn reversed(domain: &str) -> Vec<u8> {
+/// What domains are ordered by: their characters from the end.
+pub(super) fn reversed(domain: &str) -> Vec<u8> {
     domain.bytes().rev().collect()
 }
 

@@ -4,6 +4,7 @@ mod directory;
 mod encode;
 mod hosts;
 mod layout;
+mod shown;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,11 @@ pub(crate) use encode::scope as encode_scope;
 use hosts::{Hosts, Touch, part};
 use layout::{Changes, Layout, TableId, name};
 use lookup::Leaf;
-pub use whole::{WholeTable, whole_tables};
+pub use shown::{WholeTable, whole_tables};
+use whole::Whole;
+
+/// So many pieces are looked up in a table one by one, instead of the table's in theirs.
+const FEW: usize = 16;
 
 /// A piece of a listener's routes: domain and object; the virtual host itself has no object, what all
 /// tables begin with no domain either.
@@ -33,6 +38,7 @@ struct Table {
     name: ArcStr,
     /// None while it is to be computed or if there is nothing to begin it with.
     version: Option<ContentHash>,
+    /// Of the whole table none until somebody asks for it.
     body: Option<Bytes>,
     seq: u64,
 }
@@ -49,6 +55,8 @@ pub(crate) struct RouteTables {
     left_out: BTreeSet<PieceId>,
     hosts: Hosts,
     layout: Layout,
+    /// The virtual hosts of the whole table, if somebody wants it.
+    whole: Option<Whole>,
     tables: BTreeMap<TableId, Table>,
     ids: FxHashMap<ArcStr, TableId>,
     /// Changes since the last [`RouteTables::settle`], by domain.
@@ -67,6 +75,7 @@ impl RouteTables {
             left_out: BTreeSet::new(),
             hosts: Hosts::default(),
             layout: Layout::default(),
+            whole: whole.then(Whole::default),
             tables: BTreeMap::new(),
             ids: FxHashMap::default(),
             touched: BTreeMap::new(),
@@ -105,9 +114,11 @@ impl RouteTables {
 
     /// Somebody asks for all routes in one table; from now on it is kept up to date.
     pub(crate) fn want_whole(&mut self, seq: u64) {
-        if !self.tables.contains_key(&TableId::Whole) {
+        if self.whole.is_none() {
+            self.whole = Some(Whole::default());
             self.add(TableId::Whole);
-            self.refresh(&TableId::Whole, seq);
+            let all: Vec<ArcStr> = self.hosts.served().cloned().collect();
+            self.refresh_whole(all.iter(), seq);
         }
     }
 
@@ -127,10 +138,11 @@ impl RouteTables {
 
     /// Pieces of a table that no proxy has judged.
     pub(crate) fn unproven(&self, table: &str) -> Vec<PieceId> {
-        if self.unproven.is_empty() {
-            return Vec::new();
+        let Some(id) = self.ids.get(table) else { return Vec::new() };
+        if self.unproven.len() > FEW {
+            return self.members(table).into_iter().filter(|piece| self.unproven.contains(piece)).collect();
         }
-        self.members(table).into_iter().filter(|id| self.unproven.contains(id)).collect()
+        self.unproven.iter().filter(|piece| self.is_in(piece, id)).cloned().collect()
     }
 
     /// Domains of a table in the order of its virtual hosts on the wire.
@@ -147,11 +159,11 @@ impl RouteTables {
     pub(crate) fn lacking(&self, table: &str, version: ContentHash) -> Option<ArcStr> {
         let id = self.ids.get(table)?;
         let now = self.tables.get(id)?.version?;
-        let hosts = self.encoded(id);
-        hosts
-            .into_iter()
-            .find(|(domain, body)| now.without(part(domain, body)) == version)
-            .map(|(domain, _)| domain)
+        if *id == TableId::Whole {
+            return self.whole.as_ref()?.part_that(|part| now.without(part) == version);
+        }
+        let mut hosts = self.encoded(id).into_iter();
+        hosts.find(|(domain, body)| now.without(part(domain, body)) == version).map(|(domain, _)| domain)
     }
 
     /// Adds a piece that was not there.
@@ -207,32 +219,28 @@ impl RouteTables {
             self.restructure(&mut changes, &mut touched);
         }
         if all {
-            changes.dirty.extend(self.tables.keys().cloned());
-        } else if !changes.dirty.is_empty() {
-            changes.dirty.insert(TableId::Whole);
+            changes.dirty.extend(self.tables.keys().filter(|id| **id != TableId::Whole).cloned());
         }
         for id in changes.dirty {
             if self.refresh(&id, seq) {
                 touched.extend(self.tables.get(&id).map(|table| table.name.clone()));
             }
         }
+        if self.refresh_whole(hosts.keys(), seq) {
+            touched.push(self.name.clone());
+        }
         touched
     }
 
-    /// The encoded `RouteConfiguration`, made when first asked for and then shared.
+    /// The encoded `RouteConfiguration`.
     pub(crate) fn body(&mut self, table: &str) -> Option<Bytes> {
         let id = self.ids.get(table)?.clone();
-        if let Some(body) = &self.tables.get(&id)?.body {
-            return Some(body.clone());
+        let made = self.tables.get(&id)?.body.clone();
+        if made.is_some() || id != TableId::Whole {
+            return made;
         }
-        let mut body = self.header()?.body.to_vec();
-        if id != TableId::Whole {
-            encode::rename(table, &mut body);
-        }
-        for (_, host) in self.encoded(&id) {
-            encode::append(encode::VIRTUAL_HOSTS, &host, &mut body);
-        }
-        let body = Bytes::from(body);
+        // Put together only when somebody asks: a memcpy, but of all there is.
+        let body = self.whole.as_ref()?.body(&self.header()?.body);
         self.tables.get_mut(&id)?.body = Some(body.clone());
         Some(body)
     }
@@ -285,18 +293,35 @@ impl RouteTables {
         self.tables.insert(id, Table { name, version: None, body: None, seq: 0 });
     }
 
-    /// Computes a table's version; true if it is another.
+    /// Makes a table anew; true if it is another than before.
     fn refresh(&mut self, id: &TableId, seq: u64) -> bool {
-        if !self.tables.contains_key(id) {
-            return false;
-        }
-        let version = self.header().map(|header| {
-            let hosts = self.encoded(id);
-            hosts
-                .iter()
-                .fold(part("", &header.body), |version, (domain, body)| version.with(part(domain, body)))
+        let made = self.header().map(|header| {
+            let (mut version, mut body) = (part("", &header.body), header.body.to_vec());
+            encode::rename(&name(&self.name, id), &mut body);
+            for (domain, host) in self.encoded(id) {
+                version = version.with(part(&domain, &host));
+                encode::append(encode::VIRTUAL_HOSTS, &host, &mut body);
+            }
+            (version, Bytes::from(body))
         });
         let Some(table) = self.tables.get_mut(id) else { return false };
+        let changed = table.version != made.as_ref().map(|(version, _)| *version);
+        if changed {
+            (table.version, table.body) = made.unzip();
+            table.seq = seq;
+        }
+        changed
+    }
+
+    /// Takes virtual hosts into the table that has all of them; true if it is another than before.
+    fn refresh_whole<'a>(&mut self, domains: impl Iterator<Item = &'a ArcStr>, seq: u64) -> bool {
+        let Some(whole) = &mut self.whole else { return false };
+        for domain in domains {
+            whole.put(domain, self.hosts.encode(domain, Leaf::ALL));
+        }
+        let version = self.header().map(|header| part("", &header.body));
+        let version = version.zip(self.whole.as_ref()).map(|(header, whole)| header.with(whole.version()));
+        let Some(table) = self.tables.get_mut(&TableId::Whole) else { return false };
         let changed = table.version != version;
         if changed {
             (table.version, table.body, table.seq) = (version, None, seq);
@@ -319,6 +344,21 @@ impl RouteTables {
             hosts.push((ArcStr::from("walk"), encode::otherwise(&encode::stub(&step))));
         }
         hosts
+    }
+
+    /// True if a table is made of a piece, among others.
+    fn is_in(&self, piece: &PieceId, table: &TableId) -> bool {
+        match table {
+            _ if piece.domain.is_empty() => true,
+            TableId::Whole => true,
+            TableId::Paths(domain, leaf) => {
+                let member = (piece.domain.clone(), piece.route.clone());
+                self.hosts.has_routes_of(domain, &piece.domain)
+                    && (piece.route.is_empty()
+                        || self.hosts.members(domain, *leaf).binary_search(&member).is_ok())
+            }
+            _ => self.hosts.with_routes_of(&piece.domain).iter().any(|host| self.layout.home(host) == *table),
+        }
     }
 
     /// The pieces that a table is made of.
