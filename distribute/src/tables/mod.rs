@@ -320,7 +320,7 @@ impl RouteTables {
             whole.put(domain, self.hosts.encode(domain, Leaf::ALL));
         }
         let version = self.header().map(|header| part("", &header.body));
-        let version = version.zip(self.whole.as_ref()).map(|(header, whole)| header.with(whole.version()));
+        let version = version.zip(self.whole.as_ref()).map(|(header, whole)| whole.version().with(header));
         let Some(table) = self.tables.get_mut(&TableId::Whole) else { return false };
         let changed = table.version != version;
         if changed {
