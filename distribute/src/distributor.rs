@@ -62,6 +62,17 @@ pub enum Feedback {
         proxy: String,
         /// Its Gateway.
         scope: ResourceKey,
+        /// True if it is given small route tables to walk.
+        walks: bool,
+    },
+    /// It cannot load the module after all, and is given whole route tables.
+    FellBack {
+        /// Its `node.id`.
+        proxy: String,
+        /// Its Gateway.
+        scope: ResourceKey,
+        /// What it said.
+        message: String,
     },
     /// Its last stream ended.
     Disconnected {

@@ -85,7 +85,8 @@ impl Proxy {
         let (distributor, scope, proxy) = (self.distributor.clone(), self.scope.clone(), self.id.clone());
         let version = std::mem::take(&mut self.version);
         if lock(&distributor.inner.registry).connected(&scope, &proxy, version, self.session.walks()) {
-            distributor.tell(Feedback::Connected { proxy: proxy.clone(), scope: scope.clone() });
+            let walks = self.session.walks();
+            distributor.tell(Feedback::Connected { proxy: proxy.clone(), scope: scope.clone(), walks });
         }
         // Waiting for a proxy that does not read is cut short, too; then there is no room for the status.
         let end = tokio::select! {
@@ -178,9 +179,12 @@ impl Proxy {
         };
         match notice {
             Notice::FellBack(message) => {
-                let (proxy, scope) = (&self.id, self.scope.namespaced_name());
-                tracing::warn!("{proxy} of Gateway {scope} is given whole route tables: {message}");
+                tracing::warn!(
+                    "{proxy} of Gateway {} is given whole route tables: {message}",
+                    scope.namespaced_name()
+                );
                 edit(&mut |state| state.route_tables = crate::RouteTablesMode::FellBack(message.clone()));
+                self.distributor.tell(Feedback::FellBack { proxy, scope, message });
             }
             Notice::PushAcked { kind, observed } => metrics::acked(kind, observed),
             Notice::Healed(keys) => self.distributor.tell(Feedback::Healed { scope, keys }),

@@ -63,7 +63,7 @@ impl Blames {
                 }
                 return blamed;
             }
-            Feedback::Connected { .. } => {}
+            Feedback::Connected { .. } | Feedback::FellBack { .. } => {}
         }
         Vec::new()
     }

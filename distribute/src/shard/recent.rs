@@ -99,7 +99,7 @@ impl Recent {
     pub(super) fn feedback(&self, feedback: &Feedback) {
         let mut inner = self.lock();
         match feedback {
-            Feedback::Connected { proxy, scope } => {
+            Feedback::Connected { proxy, scope, .. } => {
                 inner.proxies.entry(scope.clone()).or_default().insert(proxy.clone(), Revision::NONE);
             }
             Feedback::Disconnected { proxy, scope } => {

@@ -308,7 +308,7 @@ async fn a_delta_is_acked_when_every_connected_proxy_has_it() {
         recent.since(Revision(4))[0].acked_ms.is_some()
     };
     for proxy in ["a", "b"] {
-        recent.feedback(&Feedback::Connected { proxy: proxy.into(), scope: scope.clone() });
+        recent.feedback(&Feedback::Connected { proxy: proxy.into(), scope: scope.clone(), walks: false });
     }
     assert_eq!([acked("a", 5), acked("b", 4), acked("b", 6)], [false, false, true]);
     assert!(recent.since(Revision(5)).is_empty());

@@ -28,6 +28,9 @@ struct Proxy {
     connected: bool,
     acked: Option<Revision>,
     nack: Option<Nack>,
+    walks: bool,
+    /// Why it is given whole route tables though it says that it walks.
+    fallback: Option<String>,
 }
 
 #[derive(Debug)]
@@ -41,9 +44,14 @@ struct Nack {
 impl Gateway {
     pub(super) fn feedback(&mut self, feedback: &Feedback, now: i64) {
         match feedback {
-            Feedback::Connected { proxy, .. } => {
+            Feedback::Connected { proxy, walks, .. } => {
                 *self.proxies.entry(proxy.clone()).or_default() =
-                    Proxy { connected: true, ..Proxy::default() };
+                    Proxy { connected: true, walks: *walks, ..Proxy::default() };
+            }
+            Feedback::FellBack { proxy, message, .. } => {
+                if let Some(proxy) = self.proxies.get_mut(proxy) {
+                    (proxy.walks, proxy.fallback) = (false, Some(message.clone()));
+                }
             }
             Feedback::Disconnected { proxy, .. } => {
                 if let Some(proxy) = self.proxies.get_mut(proxy) {
@@ -132,6 +140,10 @@ impl Gateway {
                 "connected": proxy.connected,
                 "ackedRevision": proxy.acked.map(|revision| revision.0),
                 "currentRevision": self.touched.0,
+                "routeTables": {
+                    "mode": if proxy.walks { "scoped" } else { "whole" },
+                    "fallback": proxy.fallback,
+                },
                 "lastNack": proxy.nack.as_ref().map(nack),
                 "refused": self.refused.keys().map(ToString::to_string).collect::<Vec<_>>(),
             })

@@ -105,6 +105,7 @@ impl Statuses {
     pub(crate) fn feedback(&self, feedback: &Feedback, blamed: &[Blame]) {
         let mut inner = self.lock();
         let (Feedback::Connected { scope, .. }
+        | Feedback::FellBack { scope, .. }
         | Feedback::Disconnected { scope, .. }
         | Feedback::Acked { scope, .. }
         | Feedback::Nacked { scope, .. }

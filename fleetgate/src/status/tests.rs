@@ -32,7 +32,7 @@ fn statuses() -> Statuses {
 }
 
 fn connected() -> Feedback {
-    Feedback::Connected { proxy: "p".into(), scope: gateway() }
+    Feedback::Connected { proxy: "p".into(), scope: gateway(), walks: true }
 }
 
 fn acked(revision: u64) -> Feedback {
