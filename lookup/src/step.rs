@@ -9,13 +9,12 @@ use crate::{Leaf, Leaves, first_segment, hash, host_of, labels, suffix};
 ///
 /// ```text
 /// hosts PREFIX DEPTHS
-/// suffixes PREFIX DEPTHS LABELS REST
+/// suffixes PREFIX LABELS=DEPTHS,LABELS=DEPTHS REST
 /// paths PREFIX DEPTHS
 /// table NAME
 /// ```
 ///
-/// with a letter (`a` = 0) for the depth of each leaf in order, and the numbers of labels from high to low
-/// with commas between them.
+/// with a letter (`a` = 0) for the depth of each leaf in order, and the numbers of labels from high to low.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// By the hash of the host.
@@ -27,12 +26,10 @@ pub enum Step {
     },
     /// By the hash of the longest suffix of the host that may be a wildcard's.
     Suffixes {
-        /// Name of the next table without the bits of its leaf.
+        /// Name of the next table without the number of labels, `/` and the bits of its leaf.
         prefix: String,
-        /// The tables.
-        leaves: Leaves,
-        /// Numbers of labels that suffixes of wildcards have, from high to low.
-        labels: Vec<usize>,
+        /// Numbers of labels that suffixes of wildcards have, from high to low, and the tables of each.
+        levels: Vec<(usize, Leaves)>,
         /// Name of the table for when no suffix is left.
         rest: String,
     },
@@ -86,14 +83,14 @@ impl Step {
             Step::Paths { prefix, leaves } => {
                 push_name(prefix, leaves.find(hash(first_segment(request.path))), table);
             }
-            Step::Suffixes { prefix, leaves, labels: counts, rest } => {
+            Step::Suffixes { prefix, levels, rest } => {
                 let host = host_of(request.authority);
                 let most = labels(&host).min(walk.tried);
-                let found = counts.iter().find(|&&count| count < most);
-                match found.and_then(|&count| Some((count, suffix(&host, count)?))) {
-                    Some((count, suffix)) => {
-                        walk.tried = count;
-                        push_name(prefix, leaves.find(hash(suffix)), table);
+                let found = levels.iter().find(|(count, _)| *count < most);
+                match found.and_then(|(count, leaves)| Some((count, leaves, suffix(&host, *count)?))) {
+                    Some((count, leaves, suffix)) => {
+                        walk.tried = *count;
+                        push_name(&level(prefix, *count), leaves.find(hash(suffix)), table);
                     }
                     None => table.push_str(rest),
                 }
@@ -108,9 +105,11 @@ impl Step {
             Step::Hosts { prefix, leaves } | Step::Paths { prefix, leaves } => {
                 names(prefix, leaves).collect()
             }
-            Step::Suffixes { prefix, leaves, rest, .. } => {
-                names(prefix, leaves).chain([rest.clone()]).collect()
-            }
+            Step::Suffixes { prefix, levels, rest } => levels
+                .iter()
+                .flat_map(|(count, leaves)| names(&level(prefix, *count), leaves).collect::<Vec<_>>())
+                .chain([rest.clone()])
+                .collect(),
         }
     }
 
@@ -132,10 +131,9 @@ impl Step {
                 Step::Paths { prefix: prefix.to_owned(), leaves: parse_leaves(depths)? }
             }
             ["table", name] => Step::Table(name.to_owned()),
-            ["suffixes", prefix, depths, counts, rest] => Step::Suffixes {
+            ["suffixes", prefix, levels, rest] => Step::Suffixes {
                 prefix: prefix.to_owned(),
-                leaves: parse_leaves(depths)?,
-                labels: parse_labels(counts)?,
+                levels: parse_levels(levels)?,
                 rest: rest.to_owned(),
             },
             _ => return Err(ParseError("it has another form")),
@@ -149,9 +147,10 @@ impl fmt::Display for Step {
             Step::Hosts { prefix, leaves } => write!(f, "hosts {prefix} {}", depths(leaves)),
             Step::Paths { prefix, leaves } => write!(f, "paths {prefix} {}", depths(leaves)),
             Step::Table(name) => write!(f, "table {name}"),
-            Step::Suffixes { prefix, leaves, labels, rest } => {
-                let labels: Vec<String> = labels.iter().map(usize::to_string).collect();
-                write!(f, "suffixes {prefix} {} {} {rest}", depths(leaves), labels.join(","))
+            Step::Suffixes { prefix, levels, rest } => {
+                let levels: Vec<String> =
+                    levels.iter().map(|(count, leaves)| format!("{count}={}", depths(leaves))).collect();
+                write!(f, "suffixes {prefix} {} {rest}", levels.join(","))
             }
         }
     }
@@ -160,6 +159,10 @@ impl fmt::Display for Step {
 fn push_name(prefix: &str, leaf: Leaf, table: &mut String) {
     table.push_str(prefix);
     table.extend(leaf.bits());
+}
+
+fn level(prefix: &str, labels: usize) -> String {
+    format!("{prefix}{labels}/")
 }
 
 fn names(prefix: &str, leaves: &Leaves) -> impl Iterator<Item = String> {
@@ -179,18 +182,18 @@ fn parse_leaves(depths: &str) -> Result<Leaves, ParseError> {
         .ok_or(ParseError("its leaves do not cover the hash space"))
 }
 
-fn parse_labels(counts: &str) -> Result<Vec<usize>, ParseError> {
-    let number = |text: &str| {
-        let number: usize = text.parse().ok()?;
+fn parse_levels(levels: &str) -> Result<Vec<(usize, Leaves)>, ParseError> {
+    let parse = |level: &str| {
+        let (count, depths) = level.split_once('=').ok_or(ParseError("a level is not LABELS=DEPTHS"))?;
         // One text for one step: no signs, no leading zeros.
-        (number.to_string() == text).then_some(number)
+        let number = count.parse().ok().filter(|number: &usize| number.to_string() == count);
+        Ok((number.ok_or(ParseError("its numbers of labels are no numbers"))?, parse_leaves(depths)?))
     };
-    let counts: Option<Vec<usize>> = counts.split(',').map(number).collect();
-    let counts = counts.ok_or(ParseError("its numbers of labels are no numbers"))?;
-    if counts.contains(&0) || !counts.is_sorted_by(|a, b| a > b) {
+    let levels = levels.split(',').map(parse).collect::<Result<Vec<_>, _>>()?;
+    if levels.iter().any(|(count, _)| *count == 0) || !levels.is_sorted_by(|a, b| a.0 > b.0) {
         return Err(ParseError("its numbers of labels do not go down to one or more"));
     }
-    Ok(counts)
+    Ok(levels)
 }
 
 #[cfg(test)]
@@ -205,8 +208,9 @@ mod tests {
     }
 
     fn suffixes() -> Step {
-        let leaves = Leaves::new([1, 2, 2]).unwrap();
-        Step::Suffixes { prefix: "t/".into(), leaves, labels: vec![3, 1], rest: "any".into() }
+        let leaves = |depths: &[u8]| Leaves::new(depths.iter().copied()).unwrap();
+        let levels = vec![(3, leaves(&[1, 2, 2])), (1, leaves(&[0]))];
+        Step::Suffixes { prefix: "t/".into(), levels, rest: "any".into() }
     }
 
     #[test]
@@ -216,7 +220,7 @@ mod tests {
             (Step::Hosts { prefix: "t/".into(), leaves: leaves() }, "hosts t/ ccb"),
             (Step::Paths { prefix: "p/".into(), leaves: leaves() }, "paths p/ ccb"),
             (Step::Table("w".into()), "table w"),
-            (suffixes(), "suffixes t/ bcc 3,1 any"),
+            (suffixes(), "suffixes t/ 3=bcc,1=a any"),
         ] {
             assert_eq!(step.to_string(), text);
             assert_eq!(Step::parse(text.as_bytes()), Ok(step));
@@ -230,8 +234,10 @@ mod tests {
         {
             assert!(Step::parse(text.as_bytes()).is_err(), "{text:?}");
         }
-        for labels in ["", "0", "1,2", "2,2", "x", "-1", "+1", "01"] {
-            assert!(Step::parse(format!("suffixes t/ a {labels} any").as_bytes()).is_err(), "{labels:?}");
+        for levels in
+            ["0=a", "1=a,2=a", "2=a,2=a", "x=a", "-1=a", "+1=a", "01=a", "1", "1=", "=a", "1=a,", "1=b"]
+        {
+            assert!(Step::parse(format!("suffixes t/ {levels} any").as_bytes()).is_err(), "{levels:?}");
         }
         assert!(Step::parse(b"table \xff").is_err());
     }
@@ -261,7 +267,7 @@ mod tests {
         let mut walk = Walk::default();
         let step = suffixes();
         let tables: Vec<String> = (0..4).map(|_| take(&step, "a.b.c.example.com", "/", &mut walk)).collect();
-        assert!(tables[0].starts_with("t/") && tables[1].starts_with("t/"), "{tables:?}");
+        assert!(tables[0].starts_with("t/3/") && tables[1] == "t/1/", "{tables:?}");
         assert_eq!(tables[2..], ["any", "any"]);
         assert_eq!(walk.tried, 1);
         // As many labels as the suffix: a wildcard needs one more.

@@ -96,14 +96,17 @@ mod tests {
     fn it_tries_shorter_and_shorter_suffixes() {
         let suffixes = Step::Suffixes {
             prefix: "w/".into(),
-            leaves: Leaves::new([0]).unwrap(),
-            labels: vec![2, 1],
+            levels: [2, 1].map(|labels| (labels, Leaves::new([0]).unwrap())).into(),
             rest: "any".into(),
         };
-        let mut stream = fake(&[("root", suffixes), ("w/", Step::Table("root".into()))]);
+        let mut stream = fake(&[
+            ("root", suffixes),
+            ("w/2/", Step::Table("root".into())),
+            ("w/1/", Step::Table("root".into())),
+        ]);
         stream.authority = b"a.b.c".to_vec();
         walk(&mut stream);
-        // w/ for b.c and for c, each with its way back, then any.
+        // w/2/ for b.c and w/1/ for c, each with its way back, then any.
         assert_eq!((stream.table.as_str(), stream.entered), ("any", 5));
     }
 
@@ -113,7 +116,7 @@ mod tests {
         fn no_request_and_no_configuration_makes_it_panic(
             authority in proptest::collection::vec(any::<u8>(), 0..64),
             path in proptest::collection::vec(any::<u8>(), 0..64),
-            text in "(hosts|paths|suffixes|table|x) [a-z/#]{0,4} [a-e]{0,6}( [0-9,]{0,4} [a-z]{0,3})?",
+            text in "(hosts|paths|suffixes|table|x) [a-z/#]{0,4} ([0-9]=)?[a-e]{0,6}(,[0-9]=a)?( [a-z]{0,3})?",
             noise in proptest::collection::vec(any::<u8>(), 0..64),
         ) {
             prop_assert!(Step::parse(&noise).is_err() || noise.starts_with(b"table "));

@@ -5,7 +5,7 @@
 //!
 //! large    root ──hash of host──▶ host/BITS: exact domains ──no such host──▶ wildcard
 //!          wildcard: all wildcards and `*`, or if these are many
-//!          wildcard ──hash of the longest suffix──▶ wildcard/BITS ──no such host──▶ wildcard, shorter suffix
+//!          wildcard ──hash of a suffix of LABELS──▶ wildcard/LABELS/BITS ──no such host──▶ wildcard, fewer LABELS
 //!                   └─no suffix left──▶ any: `*`
 //! big host HOST ──hash of first path segment──▶ path/HOST/BITS
 //! ```
@@ -29,8 +29,9 @@ pub(super) enum TableId {
     Hosts(Leaf),
     /// Where hosts go that are no exact domain.
     Wildcard,
-    /// Wildcards whose suffixes have these hashes.
-    Suffixes(Leaf),
+    /// Wildcards whose suffixes have so many labels and these hashes. Of one number only: beside a suffix that
+    /// is not there, a shorter one would match too early.
+    Suffixes(usize, Leaf),
     /// Where hosts go that no wildcard covers.
     Any,
     /// Routes of a domain for first segments with these hashes.
@@ -49,11 +50,10 @@ struct Ring {
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     exact: Ring,
-    wildcards: Ring,
+    /// By the number of labels of their suffixes.
+    wildcards: BTreeMap<usize, Ring>,
     /// Weight of `*`.
     any: usize,
-    /// Numbers of labels of wildcards' suffixes, with how many have them.
-    labels: BTreeMap<usize, usize>,
     /// Directories of domains with many routes.
     big: BTreeMap<ArcStr, Directory>,
     /// True while it takes more than one table.
@@ -130,26 +130,19 @@ impl Layout {
             self.any = weight.unwrap_or(0);
         } else if let Some(suffix) = domain.strip_prefix("*.") {
             let labels = lookup::labels(suffix.as_bytes());
-            let known = self.wildcards.members.contains_key(&(hash(suffix.as_bytes()), domain.clone()));
-            match (known, weight.is_some()) {
-                (false, true) => *self.labels.entry(labels).or_default() += 1,
-                (true, false) => {
-                    let left = self.labels.get_mut(&labels).map(|count| {
-                        *count -= 1;
-                        *count
-                    });
-                    if left == Some(0) {
-                        self.labels.remove(&labels);
-                    }
-                }
-                _ => {}
+            let ring = self.wildcards.entry(labels).or_default();
+            // Also a number of labels that no wildcard had, or has any more.
+            changes.structure |= ring.members.is_empty();
+            changes.structure |= ring.weigh(hash(suffix.as_bytes()), domain, weight, limit);
+            if ring.members.is_empty() {
+                changes.structure = true;
+                self.wildcards.remove(&labels);
             }
-            changes.structure |= self.wildcards.weigh(hash(suffix.as_bytes()), domain, weight, limit);
             changes.dirty.insert(TableId::Wildcard);
         } else {
             changes.structure |= self.exact.weigh(hash(domain.as_bytes()), domain, weight, limit);
         }
-        let wide = self.wildcards.weight + self.any;
+        let wide = self.any + self.wildcards.values().map(|ring| ring.weight).sum::<usize>();
         let (large, split) = (self.exact.weight + wide > limit, wide > limit);
         changes.structure |= large != self.large || split != self.split_wildcards;
         (self.large, self.split_wildcards) = (large, split);
@@ -170,7 +163,12 @@ impl Layout {
             }
             None => TableId::Hosts(self.exact.directory.find(hash(domain.as_bytes()))),
             Some(_) if !self.split_wildcards => TableId::Wildcard,
-            Some(suffix) => TableId::Suffixes(self.wildcards.directory.find(hash(suffix.as_bytes()))),
+            Some(suffix) => {
+                let labels = lookup::labels(suffix.as_bytes());
+                let ring = self.wildcards.get(&labels);
+                let leaf = ring.map_or(Leaf::ALL, |ring| ring.directory.find(hash(suffix.as_bytes())));
+                TableId::Suffixes(labels, leaf)
+            }
         }
     }
 
@@ -182,7 +180,9 @@ impl Layout {
             tables.extend(self.exact.directory.iter().map(TableId::Hosts));
             if self.split_wildcards {
                 tables.insert(TableId::Any);
-                tables.extend(self.wildcards.directory.iter().map(TableId::Suffixes));
+                for (labels, ring) in &self.wildcards {
+                    tables.extend(ring.directory.iter().map(|leaf| TableId::Suffixes(*labels, leaf)));
+                }
             }
         }
         for (domain, directory) in &self.big {
@@ -206,8 +206,12 @@ impl Layout {
             TableId::Root => Vec::new(),
             TableId::Hosts(leaf) => self.exact.domains(*leaf).collect(),
             TableId::Wildcard if !self.large || self.split_wildcards => Vec::new(),
-            TableId::Wildcard => self.wildcards.domains(Leaf::ALL).chain(any()).collect(),
-            TableId::Suffixes(leaf) => self.wildcards.domains(*leaf).collect(),
+            TableId::Wildcard => {
+                self.wildcards.values().flat_map(|ring| ring.domains(Leaf::ALL)).chain(any()).collect()
+            }
+            TableId::Suffixes(labels, leaf) => {
+                self.wildcards.get(labels).into_iter().flat_map(|ring| ring.domains(*leaf)).collect()
+            }
             TableId::Any => any().into_iter().collect(),
             TableId::Paths(domain, _) => vec![domain.clone()],
         }
@@ -221,11 +225,15 @@ impl Layout {
                 prefix: name(&TableId::Hosts(Leaf::ALL)),
                 leaves: self.exact.directory.leaves(),
             }),
-            TableId::Hosts(_) | TableId::Suffixes(_) => Some(Step::Table(name(&TableId::Wildcard))),
-            TableId::Wildcard if self.split_wildcards && !self.labels.is_empty() => Some(Step::Suffixes {
-                prefix: name(&TableId::Suffixes(Leaf::ALL)),
-                leaves: self.wildcards.directory.leaves(),
-                labels: self.labels.keys().rev().copied().collect(),
+            TableId::Hosts(_) | TableId::Suffixes(..) => Some(Step::Table(name(&TableId::Wildcard))),
+            TableId::Wildcard if self.split_wildcards && !self.wildcards.is_empty() => Some(Step::Suffixes {
+                prefix: format!("{routes}{SEPARATOR}wildcard/"),
+                levels: self
+                    .wildcards
+                    .iter()
+                    .rev()
+                    .map(|(labels, ring)| (*labels, ring.directory.leaves()))
+                    .collect(),
                 rest: name(&TableId::Any),
             }),
             TableId::Wildcard if self.split_wildcards => Some(Step::Table(name(&TableId::Any))),
@@ -284,10 +292,10 @@ pub(super) fn name(routes: &str, table: &TableId) -> String {
         TableId::Wildcard => return format!("{routes}{SEPARATOR}wildcard"),
         TableId::Any => return format!("{routes}{SEPARATOR}any"),
         TableId::Hosts(_) => format!("{routes}{SEPARATOR}host/"),
-        TableId::Suffixes(_) => format!("{routes}{SEPARATOR}wildcard/"),
+        TableId::Suffixes(labels, _) => format!("{routes}{SEPARATOR}wildcard/{labels}/"),
         TableId::Paths(domain, _) => format!("{routes}{SEPARATOR}path/{domain}/"),
     };
-    if let TableId::Hosts(leaf) | TableId::Suffixes(leaf) | TableId::Paths(_, leaf) = table {
+    if let TableId::Hosts(leaf) | TableId::Suffixes(_, leaf) | TableId::Paths(_, leaf) = table {
         name.extend(leaf.bits());
     }
     name

@@ -127,7 +127,7 @@ impl RouteTables {
         let Some(id) = self.ids.get(table) else { return Vec::new() };
         let domains = self.layout.domains(id, &self.hosts);
         let steps = domains.iter().filter_map(|domain| self.layout.step(id, domain, &self.name));
-        let back = matches!(id, TableId::Suffixes(_));
+        let back = matches!(id, TableId::Suffixes(..));
         let otherwise = self.layout.otherwise(id, &self.name).filter(|_| !back);
         steps.chain(otherwise).flat_map(|step| step.targets()).collect()
     }

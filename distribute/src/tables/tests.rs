@@ -20,13 +20,15 @@ const DOMAINS: [&str; 10] =
     ["*", "*.com", "*.b.com", "*.a.b.com", "a.b.com", "b.b.com", "c.b.com", "x.a.b.com", "b.org", "*.org"];
 const SEGMENTS: [Option<&str>; 7] =
     [None, Some("a"), Some("b"), Some("c"), Some("d"), Some("long-segment"), Some("")];
-const HOSTS: [&str; 12] = [
+const HOSTS: [&str; 14] = [
     "a.b.com",
     "B.b.com:80",
     "c.b.com",
     "d.b.com",
     "x.a.b.com",
     "y.x.a.b.com",
+    "y.c.b.com",
+    "a.y.org",
     "b.com",
     "com",
     "b.org",
@@ -61,9 +63,10 @@ fn routes(name: &str, entries: &[(u64, usize)]) -> Content {
         .iter()
         .map(|&(order, segment)| {
             let segment = SEGMENTS[segment];
-            let path = segment.map_or(PathSpecifier::Prefix("/".into()), |segment| {
-                PathSpecifier::PathSeparatedPrefix(format!("/{segment}"))
-            });
+            let path = match segment {
+                Some(segment) => PathSpecifier::PathSeparatedPrefix(format!("/{segment}")),
+                None => PathSpecifier::Prefix("/".into()),
+            };
             let matched = envoy_types::pb::envoy::config::route::v3::RouteMatch {
                 path_specifier: Some(path),
                 ..Default::default()

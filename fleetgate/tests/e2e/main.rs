@@ -30,4 +30,5 @@ mod redirects;
 mod restarts;
 mod retries;
 mod rewrites;
+mod routing;
 mod timeouts;

@@ -280,14 +280,14 @@ fn endpoints(cluster: usize, version: u8) -> Put {
 /// The steps that a table's stubs say.
 fn steps(table: &[u8]) -> Vec<lookup::Step> {
     let text = String::from_utf8_lossy(table);
-    let is_word = |one: char| one.is_ascii_lowercase();
-    let directory = |words: &str, end: &str| {
-        let (_, rest) = text.split_once(words)?;
+    let directory = |start: &str| {
+        let (_, rest) = text.split_once(start)?;
+        let is_word = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || "=,".contains(one);
         let depths = &rest[..rest.find(|one| !is_word(one)).unwrap_or(rest.len())];
-        Some(format!("{words}{depths}{end}"))
+        Some(format!("{start}{depths}"))
     };
-    let hosts =
-        directory("hosts t#host/ ", "").into_iter().chain(directory("suffixes t#wildcard/ ", " 1 t#any"));
+    let suffixes = directory("suffixes t#wildcard/ ").map(|step| format!("{step} t#any"));
+    let hosts = directory("hosts t#host/ ").into_iter().chain(suffixes);
     let others = ["table t#wildcard", "table t#any"].into_iter();
     let others = others.filter(|step| text.contains(step)).map(str::to_owned);
     hosts.chain(others).map(|step| lookup::Step::parse(step.as_bytes()).unwrap()).collect()

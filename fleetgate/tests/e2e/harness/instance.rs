@@ -32,6 +32,7 @@ pub(crate) struct Instance {
     xds: u16,
     dir: PathBuf,
     envoy: PathBuf,
+    arguments: Vec<&'static str>,
     child: Child,
     guard: Child,
 }
@@ -59,6 +60,11 @@ impl Instance {
 
     /// Starts one and does not wait.
     pub(crate) fn spawn() -> Option<Instance> {
+        Instance::spawn_with(&[])
+    }
+
+    /// Starts one with more arguments and does not wait.
+    pub(crate) fn spawn_with(arguments: &[&'static str]) -> Option<Instance> {
         let envoy = envoy()?;
         let dir = tempfile::Builder::new().prefix("fleetgate-e2e-").tempdir().unwrap().keep();
         fs::create_dir(dir.join("config")).unwrap();
@@ -77,8 +83,9 @@ impl Instance {
         guard.args(["-c", GUARD]).arg(&dir);
         let guard = quiet(&mut guard).stdin(Stdio::piped()).spawn().unwrap();
         let (admin, xds) = (free_port(), free_port());
-        let child = spawn(&dir, &envoy, admin, xds);
-        Some(Instance { http, admin, xds, dir, envoy, child, guard })
+        let arguments = arguments.to_vec();
+        let child = spawn(&dir, &envoy, admin, xds, &arguments);
+        Some(Instance { http, admin, xds, dir, envoy, arguments, child, guard })
     }
 
     /// Waits until `/readyz` says so.
@@ -161,7 +168,7 @@ impl Instance {
 
     /// Starts fleetgate again after it ended, on the same directories and addresses.
     pub(crate) async fn restart(&mut self) {
-        self.child = spawn(&self.dir, &self.envoy, self.admin, self.xds);
+        self.child = spawn(&self.dir, &self.envoy, self.admin, self.xds, &self.arguments);
         self.ready().await;
     }
 }
@@ -195,7 +202,7 @@ pub(crate) fn kill(signal: &str, pid: u32) {
     let _ = quiet(Command::new("kill").args([&format!("-{signal}"), &pid.to_string()])).status();
 }
 
-fn spawn(dir: &Path, envoy: &Path, admin: u16, xds: u16) -> Child {
+fn spawn(dir: &Path, envoy: &Path, admin: u16, xds: u16, arguments: &[&str]) -> Child {
     let log = File::options().create(true).append(true).open(dir.join("fleetgate.log")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_fleetgate"))
         .arg("standalone")
@@ -206,6 +213,7 @@ fn spawn(dir: &Path, envoy: &Path, admin: u16, xds: u16) -> Child {
         .args(["--xds", &format!("127.0.0.1:{xds}"), "--admin", &format!("127.0.0.1:{admin}")])
         .arg("--envoy")
         .arg(envoy)
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

@@ -1,0 +1,17 @@
+//! However routes are served, a request is routed as the Gateway API says: random configurations and
+//! requests against a model, changes under traffic, and requests that are no good.
+
+mod config;
+mod fleet;
+mod generate;
+mod model;
+mod pattern;
+mod random;
+mod requests;
+mod same;
+mod wire;
+
+/// What random tests start from; `FLEETGATE_ROUTING_SEED` chooses another.
+fn seed() -> u64 {
+    std::env::var("FLEETGATE_ROUTING_SEED").map_or(4, |seed| seed.parse().unwrap())
+}
