@@ -36,7 +36,7 @@ pub struct Options {
     /// How long listeners and routes wait for an answer about new clusters.
     pub cluster_timeout: Duration,
     /// Routes that one table has at the most for proxies that walk tables, if they can be told apart by host
-    /// or first path segment.
+    /// or path.
     pub route_table_size: usize,
 }
 

@@ -89,7 +89,7 @@ pub(crate) struct Standalone {
     /// if it is there), a path, or none: whole route tables
     #[arg(long, value_name = "auto|PATH|none", env = "FLEETGATE_PROXY_MODULE", default_value = "auto")]
     pub(crate) proxy_module: ModuleChoice,
-    /// Routes that one small table has at the most, where host or first path segment tell them apart
+    /// Routes that one small table has at the most, where host or path tell them apart
     #[arg(long, value_name = "N", env = "FLEETGATE_ROUTE_TABLE_SIZE", default_value_t = 128,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) route_table_size: u32,

@@ -21,11 +21,12 @@ pub fn host_of(authority: &[u8]) -> Cow<'_, [u8]> {
     if host.iter().any(u8::is_ascii_uppercase) { host.to_ascii_lowercase().into() } else { host.into() }
 }
 
-/// The first segment of a path: what lies between the first slash and the next, the query or the fragment.
-pub fn first_segment(path: &[u8]) -> &[u8] {
-    let rest = path.strip_prefix(b"/").unwrap_or(path);
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
-    &rest[..end]
+/// The segments of a path: what lies between its slashes, up to the query or the fragment. At least one, which
+/// may be empty.
+pub fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    let path = &path[..end];
+    path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/')
 }
 
 /// Number of labels of a host.
@@ -53,7 +54,7 @@ pub fn wider(domain: &str) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{first_segment, host_of, labels, suffix, wider};
+    use super::{host_of, labels, segments, suffix, wider};
 
     #[test]
     fn hosts_are_compared_without_case_and_port() {
@@ -72,17 +73,20 @@ mod tests {
     }
 
     #[test]
-    fn the_first_segment_ends_where_the_path_goes_on_or_ends() {
-        for (path, segment) in [
-            ("/a/b", "a"),
-            ("/a?b/c", "a"),
-            ("/a#b", "a"),
-            ("/", ""),
-            ("//a", ""),
-            ("/a;x=1/", "a;x=1"),
-            ("", ""),
+    fn segments_lie_between_slashes() {
+        for (path, expected) in [
+            ("/a/b", &["a", "b"][..]),
+            ("/a?b/c", &["a"]),
+            ("/a#b/c", &["a"]),
+            ("/a/?b", &["a", ""]),
+            ("/", &[""]),
+            ("//a", &["", "a"]),
+            ("/a;x=1/", &["a;x=1", ""]),
+            ("*", &["*"]),
+            ("", &[""]),
         ] {
-            assert_eq!(first_segment(path.as_bytes()), segment.as_bytes(), "{path}");
+            let expected: Vec<&[u8]> = expected.iter().map(|segment| segment.as_bytes()).collect();
+            assert_eq!(segments(path.as_bytes()).collect::<Vec<_>>(), expected, "{path}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! The leaves of an extendible hashing directory: which part of the hash space each table has.
 
+use std::fmt;
+
 /// Deepest leaf: a split looks at no more bits of a hash.
 pub const MAX_DEPTH: u8 = 24;
 
@@ -19,6 +21,11 @@ impl Leaf {
     /// Its highest hash.
     pub fn end(self) -> u32 {
         self.start | u32::MAX.checked_shr(u32::from(self.depth)).unwrap_or(0)
+    }
+
+    /// True if the hash is one of its.
+    pub fn contains(self, hash: u32) -> bool {
+        (self.start..=self.end()).contains(&hash)
     }
 
     /// Its two halves.
@@ -61,6 +68,11 @@ impl Leaves {
         (start.is_none() && !all.is_empty()).then_some(Leaves(all))
     }
 
+    /// Reads the text form; none if it is anything else.
+    pub(crate) fn parse(depths: &str) -> Option<Leaves> {
+        Leaves::new(depths.bytes().map(|letter| letter.wrapping_sub(b'a')))
+    }
+
     /// The leaf of a hash.
     pub fn find(&self, hash: u32) -> Leaf {
         let after = self.0.partition_point(|leaf| leaf.start <= hash);
@@ -70,6 +82,13 @@ impl Leaves {
     /// The leaves in order.
     pub fn iter(&self) -> impl Iterator<Item = Leaf> {
         self.0.iter().copied()
+    }
+}
+
+/// The text form: a letter (`a` = 0) for the depth of each leaf in order.
+impl fmt::Display for Leaves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|leaf| write!(f, "{}", char::from(b'a' + leaf.depth)))
     }
 }
 

@@ -3,16 +3,18 @@
 //!
 //! A listener's routes are a tree of tables. A table's name is the key of its scope, and the value of
 //! [`TABLE_HEADER`] of a request that is routed by it. Where a table has a [`Step`] instead of routes,
-//! the module takes it: it names the next table, by a hash of the host or of the path.
+//! the module takes it: it names the next table, by a hash of the host or hashes of the path.
 
 mod host;
 mod leaves;
 mod names;
+mod paths;
 mod step;
 
-pub use host::{first_segment, hash, host_of, labels, suffix, wider};
+pub use host::{hash, host_of, labels, segments, suffix, wider};
 pub use leaves::{Leaf, Leaves, MAX_DEPTH};
 pub use names::{SEPARATOR, root, routes_of};
+pub use paths::{MAX_SEGMENTS, Paths, push_hash};
 pub use step::{ParseError, Request, Step, Walk};
 
 /// Request header with the name of the table that routes the request. Set by the proxy whatever the client

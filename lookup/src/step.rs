@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Leaf, Leaves, first_segment, hash, host_of, labels, suffix};
+use crate::{Leaf, Leaves, Paths, hash, host_of, labels, segments, suffix};
 
 /// What a table that holds no routes says about the next one. Its text form, the configuration of the
 /// module's filter on the stub's route, is
@@ -10,11 +10,11 @@ use crate::{Leaf, Leaves, first_segment, hash, host_of, labels, suffix};
 /// ```text
 /// hosts PREFIX DEPTHS
 /// suffixes PREFIX LABELS=DEPTHS,LABELS=DEPTHS REST
-/// paths PREFIX DEPTHS
+/// paths PREFIX PATHS
 /// table NAME
 /// ```
 ///
-/// with a letter (`a` = 0) for the depth of each leaf in order, and the numbers of labels from high to low.
+/// with DEPTHS the text form of [`Leaves`], PATHS that of [`Paths`], and the numbers of labels from high to low.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// By the hash of the host.
@@ -33,12 +33,12 @@ pub enum Step {
         /// Name of the table for when no suffix is left.
         rest: String,
     },
-    /// By the hash of the first path segment.
+    /// By the hashes of the first path segments.
     Paths {
-        /// Name of the next table without the bits of its leaf.
+        /// What the names of the tables begin with.
         prefix: String,
         /// The tables.
-        leaves: Leaves,
+        paths: Paths,
     },
     /// To one table.
     Table(String),
@@ -80,8 +80,9 @@ impl Step {
             Step::Hosts { prefix, leaves } => {
                 push_name(prefix, leaves.find(hash(&host_of(request.authority))), table);
             }
-            Step::Paths { prefix, leaves } => {
-                push_name(prefix, leaves.find(hash(first_segment(request.path))), table);
+            Step::Paths { prefix, paths } => {
+                table.push_str(prefix);
+                paths.push_name(&mut segments(request.path), table);
             }
             Step::Suffixes { prefix, levels, rest } => {
                 let host = host_of(request.authority);
@@ -102,8 +103,11 @@ impl Step {
     pub fn targets(&self) -> Vec<String> {
         match self {
             Step::Table(name) => vec![name.clone()],
-            Step::Hosts { prefix, leaves } | Step::Paths { prefix, leaves } => {
-                names(prefix, leaves).collect()
+            Step::Hosts { prefix, leaves } => names(prefix, leaves).collect(),
+            Step::Paths { prefix, paths } => {
+                let mut names = Vec::new();
+                paths.for_each_name(prefix, &mut |name| names.push(name));
+                names
             }
             Step::Suffixes { prefix, levels, rest } => levels
                 .iter()
@@ -127,9 +131,10 @@ impl Step {
             ["hosts", prefix, depths] => {
                 Step::Hosts { prefix: prefix.to_owned(), leaves: parse_leaves(depths)? }
             }
-            ["paths", prefix, depths] => {
-                Step::Paths { prefix: prefix.to_owned(), leaves: parse_leaves(depths)? }
-            }
+            ["paths", prefix, paths] => Step::Paths {
+                prefix: prefix.to_owned(),
+                paths: Paths::parse(paths).ok_or(ParseError("its paths are no directory"))?,
+            },
             ["table", name] => Step::Table(name.to_owned()),
             ["suffixes", prefix, levels, rest] => Step::Suffixes {
                 prefix: prefix.to_owned(),
@@ -144,12 +149,12 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Hosts { prefix, leaves } => write!(f, "hosts {prefix} {}", depths(leaves)),
-            Step::Paths { prefix, leaves } => write!(f, "paths {prefix} {}", depths(leaves)),
+            Step::Hosts { prefix, leaves } => write!(f, "hosts {prefix} {leaves}"),
+            Step::Paths { prefix, paths } => write!(f, "paths {prefix} {paths}"),
             Step::Table(name) => write!(f, "table {name}"),
             Step::Suffixes { prefix, levels, rest } => {
                 let levels: Vec<String> =
-                    levels.iter().map(|(count, leaves)| format!("{count}={}", depths(leaves))).collect();
+                    levels.iter().map(|(count, leaves)| format!("{count}={leaves}")).collect();
                 write!(f, "suffixes {prefix} {} {rest}", levels.join(","))
             }
         }
@@ -173,13 +178,8 @@ fn names(prefix: &str, leaves: &Leaves) -> impl Iterator<Item = String> {
     })
 }
 
-fn depths(leaves: &Leaves) -> String {
-    leaves.iter().map(|leaf| char::from(b'a' + leaf.depth)).collect()
-}
-
 fn parse_leaves(depths: &str) -> Result<Leaves, ParseError> {
-    Leaves::new(depths.bytes().map(|letter| letter.wrapping_sub(b'a')))
-        .ok_or(ParseError("its leaves do not cover the hash space"))
+    Leaves::parse(depths).ok_or(ParseError("its leaves do not cover the hash space"))
 }
 
 fn parse_levels(levels: &str) -> Result<Vec<(usize, Leaves)>, ParseError> {
@@ -199,7 +199,7 @@ fn parse_levels(levels: &str) -> Result<Vec<(usize, Leaves)>, ParseError> {
 #[cfg(test)]
 mod tests {
     use super::{Request, Step, Walk};
-    use crate::Leaves;
+    use crate::{Leaves, Paths};
 
     fn take(step: &Step, authority: &str, path: &str, walk: &mut Walk) -> String {
         let mut table = "before".to_owned();
@@ -218,7 +218,10 @@ mod tests {
         let leaves = || Leaves::new([2, 2, 1]).unwrap();
         for (step, text) in [
             (Step::Hosts { prefix: "t/".into(), leaves: leaves() }, "hosts t/ ccb"),
-            (Step::Paths { prefix: "p/".into(), leaves: leaves() }, "paths p/ ccb"),
+            (
+                Step::Paths { prefix: "p/".into(), paths: Paths::parse("ccb,00000001(bb)").unwrap() },
+                "paths p/ ccb,00000001(bb)",
+            ),
             (Step::Table("w".into()), "table w"),
             (suffixes(), "suffixes t/ 3=bcc,1=a any"),
         ] {
@@ -249,7 +252,7 @@ mod tests {
         let leaves = || Leaves::new([1, 1]).unwrap();
         let (hosts, paths) = (
             Step::Hosts { prefix: "h".into(), leaves: leaves() },
-            Step::Paths { prefix: "p".into(), leaves: leaves() },
+            Step::Paths { prefix: "p".into(), paths: Paths { leaves: leaves(), deeper: [].into() } },
         );
         let bit = |text: &str| if crate::hash(text.as_bytes()) >> 31 == 0 { '0' } else { '1' };
         for name in ["a.example.com", "b.example.com", "c.example.com", "d.example.com"] {

@@ -34,8 +34,9 @@ pub struct RouteSet {
 pub struct RouteEntry {
     /// Precedence of its match (`HTTPRouteRule.matches` of the Gateway API); the lesser go first.
     pub order: u64,
-    /// The first segment of all paths that it matches, without slashes; none if they have several.
-    pub segment: Option<ArcStr>,
+    /// The segments that all paths begin with that it matches, as many as that is true of, with slashes between
+    /// but not before them; none if they begin with different ones.
+    pub path: Option<ArcStr>,
     /// `envoy.config.route.v3.Route`
     pub body: Bytes,
 }
@@ -53,8 +54,8 @@ impl RouteSet {
         text(&mut bytes, self.created.as_bytes());
         for entry in self.entries.iter() {
             bytes.extend(entry.order.to_le_bytes());
-            bytes.push(u8::from(entry.segment.is_some()));
-            text(&mut bytes, entry.segment.as_deref().unwrap_or_default().as_bytes());
+            bytes.push(u8::from(entry.path.is_some()));
+            text(&mut bytes, entry.path.as_deref().unwrap_or_default().as_bytes());
             text(&mut bytes, &entry.body);
         }
         ContentHash::of(&bytes)
@@ -67,8 +68,8 @@ mod tests {
 
     #[test]
     fn every_part_changes_the_version() {
-        let set = |specificity, created: &str, order, segment: Option<&str>, body: &'static [u8]| {
-            let entry = RouteEntry { order, segment: segment.map(Into::into), body: body.into() };
+        let set = |specificity, created: &str, order, path: Option<&str>, body: &'static [u8]| {
+            let entry = RouteEntry { order, path: path.map(Into::into), body: body.into() };
             RouteSet { specificity, created: created.into(), entries: [entry].into() }.version()
         };
         let one = set(1, "c", 1, Some("s"), b"b");

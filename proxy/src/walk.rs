@@ -36,7 +36,7 @@ pub(crate) fn walk(stream: &mut impl Stream) {
 mod tests {
     use std::collections::BTreeMap;
 
-    use lookup::{Leaves, Step};
+    use lookup::{Leaves, Paths, Step};
     use proptest::prelude::*;
 
     use super::{MOST_STEPS, Stream, walk};
@@ -76,7 +76,8 @@ mod tests {
     fn it_ends_at_the_first_route_that_is_no_step() {
         let leaves = || Leaves::new([0]).unwrap();
         let hosts = Step::Hosts { prefix: "hosts/".into(), leaves: leaves() };
-        let paths = Step::Paths { prefix: "paths/".into(), leaves: leaves() };
+        let paths =
+            Step::Paths { prefix: "paths/".into(), paths: Paths { leaves: leaves(), deeper: [].into() } };
         let mut stream = fake(&[("root", hosts), ("hosts/", paths)]);
         walk(&mut stream);
         assert_eq!((stream.table.as_str(), stream.entered), ("paths/", 2));
@@ -116,7 +117,7 @@ mod tests {
         fn no_request_and_no_configuration_makes_it_panic(
             authority in proptest::collection::vec(any::<u8>(), 0..64),
             path in proptest::collection::vec(any::<u8>(), 0..64),
-            text in "(hosts|paths|suffixes|table|x) [a-z/#]{0,4} ([0-9]=)?[a-e]{0,6}(,[0-9]=a)?( [a-z]{0,3})?",
+            text in "(hosts|paths|suffixes|table|x) [a-z/#]{0,4} ([0-9]=)?[a-e]{0,6}(,([0-9]=a|[0-9a-f]{8}[(]a[)]))?( [a-z]{0,3})?",
             noise in proptest::collection::vec(any::<u8>(), 0..64),
         ) {
             prop_assert!(Step::parse(&noise).is_err() || noise.starts_with(b"table "));

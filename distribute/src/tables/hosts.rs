@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use lookup::{Leaf, hash};
+use lookup::{Leaf, MAX_SEGMENTS, hash};
 use proto::{ArcStr, ContentHash, RouteSet, Routing};
 
 use super::directory::Load;
@@ -29,8 +29,20 @@ struct Host {
     header: Option<(Bytes, Option<ArcStr>)>,
     /// Routes that may match any first segment.
     general: BTreeMap<Place, Bytes>,
-    /// Routes of one first segment, by its hash.
-    by_segment: BTreeMap<(u32, Place), Bytes>,
+    /// Routes of paths with the same first segments, by the hashes of these.
+    by_path: BTreeMap<(PathKey, Place), Bytes>,
+}
+
+/// Hashes of the first segments of a path.
+pub(super) type PathKey = Box<[u32]>;
+
+/// Those of a domain's routes that some paths may match.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Part {
+    /// Hashes of the segments with which the paths begin.
+    pub(super) start: Vec<u32>,
+    /// Hashes of the next segment; none if that makes no difference.
+    pub(super) next: Option<Leaf>,
 }
 
 /// Which requests of a domain a change concerns.
@@ -38,8 +50,8 @@ struct Host {
 pub(super) struct Touch {
     /// All of them.
     pub(super) all: bool,
-    /// Those with a first segment of these hashes.
-    pub(super) segments: Vec<u32>,
+    /// Those with paths that begin so.
+    pub(super) paths: Vec<PathKey>,
 }
 
 /// The domains, by their characters from the end: what a wildcard covers follows it.
@@ -64,20 +76,30 @@ impl Hosts {
         } else {
             for (place, entry) in routes(route, before) {
                 match entry {
-                    Some(hash) => drop(host.by_segment.remove(&(hash, place))),
-                    None => drop(host.general.remove(&place)),
+                    Some(path) => {
+                        host.by_path.remove(&(path.clone(), place));
+                        touch.paths.push(path);
+                    }
+                    None => {
+                        host.general.remove(&place);
+                        touch.all = true;
+                    }
                 }
-                touch.add(entry);
             }
             for ((place, entry), body) in routes(route, after).zip(bodies(after)) {
                 match entry {
-                    Some(hash) => drop(host.by_segment.insert((hash, place), body)),
-                    None => drop(host.general.insert(place, body)),
+                    Some(path) => {
+                        host.by_path.insert((path.clone(), place), body);
+                        touch.paths.push(path);
+                    }
+                    None => {
+                        host.general.insert(place, body);
+                        touch.all = true;
+                    }
                 }
-                touch.add(entry);
             }
         }
-        if host.header.is_none() && host.general.is_empty() && host.by_segment.is_empty() {
+        if host.header.is_none() && host.general.is_empty() && host.by_path.is_empty() {
             self.0.remove(&key);
         }
         touch
@@ -115,21 +137,33 @@ impl Hosts {
     /// Number of routes of a virtual host.
     pub(super) fn count(&self, domain: &str) -> usize {
         let hosts = self.level_hosts(domain);
-        hosts.iter().map(|(_, host)| host.general.len() + host.by_segment.len()).sum()
+        hosts.iter().map(|(_, host)| host.general.len() + host.by_path.len()).sum()
     }
 
-    /// The routes of a virtual host with a first segment in a part of the hash space.
-    pub(super) fn load(&self, domain: &str, leaf: Leaf) -> Load {
+    /// Number of routes of a virtual host that are not for all paths, and true if some of them are for other
+    /// paths than others.
+    pub(super) fn paths(&self, domain: &str) -> (usize, bool) {
+        let hosts = self.level_hosts(domain);
+        let count = hosts.iter().map(|(_, host)| host.by_path.len()).sum();
+        let ends = |host: &'_ Host| {
+            [host.by_path.first_key_value(), host.by_path.last_key_value()]
+                .map(|end| end.map(|((path, _), _)| path.clone()))
+        };
+        let mut ends = hosts.iter().flat_map(|(_, host)| ends(host)).flatten();
+        let first = ends.next();
+        (count, ends.any(|end| Some(end) != first))
+    }
+
+    /// The routes of a virtual host for paths that begin with these segments and one with a hash of the leaf. Not
+    /// counted beyond `enough`: this is asked for with each change.
+    pub(super) fn load(&self, domain: &str, start: &[u32], leaf: Leaf, enough: usize) -> Load {
         let mut load = Load::default();
         for (_, host) in self.level_hosts(domain) {
-            if leaf == Leaf::ALL {
-                // Not one by one: this is asked for with each change of a host.
-                let ends = [host.by_segment.first_key_value(), host.by_segment.last_key_value()];
-                ends.into_iter().flatten().for_each(|((hash, _), _)| load.add(*hash, 0));
-                load.weight += host.by_segment.len();
-            } else {
-                segment_range(host, leaf).for_each(|((hash, _), _)| load.add(*hash, 1));
-            }
+            let mut routes = host.by_path.range(range(start, leaf));
+            let hash = |((path, _), _): (&(PathKey, Place), _)| path[start.len()];
+            routes.next_back().into_iter().for_each(|last| load.add(hash(last), 1));
+            let missing = enough.saturating_sub(load.weight);
+            routes.take(missing.max(1)).for_each(|route| load.add(hash(route), 1));
         }
         load
     }
@@ -139,27 +173,23 @@ impl Hosts {
         self.level_hosts(domain).iter().any(|(name, _)| *name == level)
     }
 
-    /// Names of the objects' routes in a virtual host, with their domain: all, or those of a leaf.
-    pub(super) fn members(&self, domain: &str, leaf: Leaf) -> Vec<(ArcStr, ArcStr)> {
+    /// Names of the objects' routes in a virtual host, with their domain: all, or those of a part.
+    pub(super) fn members(&self, domain: &str, part: Option<&Part>) -> Vec<(ArcStr, ArcStr)> {
         let mut members = Vec::new();
         for (level, host) in self.level_hosts(domain) {
-            let segments = segment_range(host, leaf).map(|((_, place), _)| place);
-            for place in host.general.keys().chain(segments) {
-                members.push((level.clone(), place.route.clone()));
-            }
+            members.extend(host.routes(part).map(|(place, _)| (level.clone(), place.route.clone())));
         }
         members.sort_unstable();
         members.dedup();
         members
     }
 
-    /// The virtual host with all its routes, or those that requests of a leaf need.
-    pub(super) fn encode(&self, domain: &str, leaf: Leaf) -> Option<Vec<u8>> {
+    /// The virtual host with all its routes, or those of a part.
+    pub(super) fn encode(&self, domain: &str, part: Option<&Part>) -> Option<Vec<u8>> {
         let (header, _) = self.get(domain)?.header.as_ref()?;
         let mut body = header.to_vec();
         for (_, host) in self.level_hosts(domain) {
-            let segments = segment_range(host, leaf).map(|((_, place), body)| (place, body));
-            let mut routes: Vec<(&Place, &Bytes)> = host.general.iter().chain(segments).collect();
+            let mut routes: Vec<(&Place, &Bytes)> = host.routes(part).collect();
             routes.sort_unstable_by_key(|(place, _)| *place);
             for (_, route) in routes {
                 encode::append(encode::ROUTES, route, &mut body);
@@ -201,33 +231,54 @@ impl Hosts {
     }
 }
 
-impl Touch {
-    fn add(&mut self, segment: Option<u32>) {
-        match segment {
-            Some(hash) => self.segments.push(hash),
-            None => self.all = true,
-        }
-    }
-
-    pub(super) fn merge(&mut self, other: &Touch) {
-        self.all |= other.all;
-        self.segments.extend(&other.segments);
+impl Host {
+    /// Its routes, or those of a part, in no particular order.
+    fn routes<'a>(&'a self, part: Option<&'a Part>) -> Box<dyn Iterator<Item = (&'a Place, &'a Bytes)> + 'a> {
+        let place = |((_, place), body): (&'a (PathKey, Place), &'a Bytes)| (place, body);
+        let general = self.general.iter();
+        let Some(part) = part else { return Box::new(general.chain(self.by_path.iter().map(place))) };
+        // Paths that begin so may match routes of fewer segments, too.
+        let shorter = (1..=part.start.len()).flat_map(move |count| {
+            let path = &part.start[..count];
+            let routes = self.by_path.range((Bound::Included(least(path)), Bound::Unbounded));
+            routes.take_while(move |((key, _), _)| **key == *path).map(place)
+        });
+        let longer = part.next.into_iter().flat_map(move |leaf| self.by_path.range(range(&part.start, leaf)));
+        Box::new(general.chain(shorter).chain(longer.map(place)))
     }
 }
 
-fn segment_range(host: &Host, leaf: Leaf) -> impl Iterator<Item = (&(u32, Place), &Bytes)> {
-    let least = |hash| {
-        let nothing = Place {
-            specificity: Reverse(u16::MAX),
-            order: 0,
-            created: ArcStr::new(),
-            route: ArcStr::new(),
-            index: 0,
-        };
-        (hash, nothing)
+impl Touch {
+    pub(super) fn merge(&mut self, other: &Touch) {
+        self.all |= other.all;
+        self.paths.extend(other.paths.iter().cloned());
+    }
+}
+
+/// The keys that begin with these hashes and one of the leaf.
+fn range(start: &[u32], leaf: Leaf) -> (Bound<(PathKey, Place)>, Bound<(PathKey, Place)>) {
+    let first = [start, &[leaf.start]].concat();
+    let mut after = [start, &[leaf.end()]].concat();
+    let end = loop {
+        let Some(last) = after.pop() else { break Bound::Unbounded };
+        if let Some(next) = last.checked_add(1) {
+            after.push(next);
+            break Bound::Excluded(least(&after));
+        }
     };
-    let end = leaf.end().checked_add(1).map_or(Bound::Unbounded, |end| Bound::Excluded(least(end)));
-    host.by_segment.range((Bound::Included(least(leaf.start)), end))
+    (Bound::Included(least(&first)), end)
+}
+
+/// The least key with this path.
+fn least(path: &[u32]) -> (PathKey, Place) {
+    let nothing = Place {
+        specificity: Reverse(u16::MAX),
+        order: 0,
+        created: ArcStr::new(),
+        route: ArcStr::new(),
+        index: 0,
+    };
+    (path.into(), nothing)
 }
 
 fn header(content: &Content) -> (Bytes, Option<ArcStr>) {
@@ -248,7 +299,7 @@ fn set(content: Option<&Content>) -> Option<&RouteSet> {
 fn routes<'a>(
     route: &'a ArcStr,
     content: Option<&'a Content>,
-) -> impl Iterator<Item = (Place, Option<u32>)> + 'a {
+) -> impl Iterator<Item = (Place, Option<PathKey>)> + 'a {
     let place = move |set: &RouteSet, (index, entry): (usize, &proto::RouteEntry)| {
         let place = Place {
             specificity: Reverse(set.specificity),
@@ -257,7 +308,8 @@ fn routes<'a>(
             route: route.clone(),
             index: u32::try_from(index).unwrap_or(u32::MAX),
         };
-        (place, entry.segment.as_ref().map(|segment| hash(segment.as_bytes())))
+        let hashes = |path: &ArcStr| lookup::segments(path.as_bytes()).take(MAX_SEGMENTS).map(hash).collect();
+        (place, entry.path.as_ref().map(hashes))
     };
     set(content)
         .into_iter()

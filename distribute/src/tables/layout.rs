@@ -7,16 +7,17 @@
 //!          wildcard: all wildcards and `*`, or if these are many
 //!          wildcard ──hash of a suffix of LABELS──▶ wildcard/LABELS/BITS ──no such host──▶ wildcard, fewer LABELS
 //!                   └─no suffix left──▶ any: `*`
-//! big host HOST ──hash of first path segment──▶ path/HOST/BITS
+//! big host HOST ──hash of path segment──▶ path/HOST/BITS, or with more segments path/HOST/HASH/.../BITS
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lookup::{Leaf, SEPARATOR, Step, hash};
+use lookup::{Leaf, SEPARATOR, Step, hash, push_hash};
 use proto::ArcStr;
 
 use super::directory::{Directory, Load};
-use super::hosts::{Hosts, Touch};
+use super::hosts::{Hosts, Part, Touch};
+use super::paths::{PathDirectory, Routes};
 
 /// A table of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,8 +35,8 @@ pub(super) enum TableId {
     Suffixes(usize, Leaf),
     /// Where hosts go that no wildcard covers.
     Any,
-    /// Routes of a domain for first segments with these hashes.
-    Paths(ArcStr, Leaf),
+    /// Routes of a domain for some paths.
+    Paths(ArcStr, Part),
 }
 
 /// Domains by a hash, and the directory of their tables.
@@ -55,7 +56,7 @@ pub(super) struct Layout {
     /// Weight of `*`.
     any: usize,
     /// Directories of domains with many routes.
-    big: BTreeMap<ArcStr, Directory>,
+    big: BTreeMap<ArcStr, PathDirectory>,
     /// True while it takes more than one table.
     large: bool,
     /// True while wildcards have tables of their own.
@@ -84,10 +85,10 @@ impl Layout {
     ) {
         let served = hosts.is_served(domain);
         let count = if served { hosts.count(domain) } else { 0 };
-        let load = hosts.load(domain, Leaf::ALL);
-        let is_big = served && load.weight > limit && load.can_split();
+        let (paths, differ) = hosts.paths(domain);
+        let is_big = served && differ && paths > limit;
         if is_big {
-            self.settle_big(domain, touch, limit, hosts, changes);
+            self.settle_big(touch, Routes { hosts, domain, limit }, changes);
         } else {
             changes.structure |= self.big.remove(domain).is_some();
         }
@@ -95,33 +96,26 @@ impl Layout {
         self.weigh(domain, served.then_some(weight), limit, changes);
     }
 
-    fn settle_big(
-        &mut self,
-        domain: &ArcStr,
-        touch: &Touch,
-        limit: usize,
-        hosts: &Hosts,
-        changes: &mut Changes,
-    ) {
-        let load = |leaf| hosts.load(domain, leaf);
-        match self.big.get_mut(domain) {
+    fn settle_big(&mut self, touch: &Touch, routes: Routes<'_>, changes: &mut Changes) {
+        let directory = match self.big.get_mut(routes.domain) {
             None => {
-                self.big.insert(domain.clone(), Directory::of(limit, load));
                 changes.structure = true;
+                self.big.entry(routes.domain.clone()).or_insert(PathDirectory::of(routes, &[]))
             }
             Some(directory) => {
-                for hash in &touch.segments {
-                    changes.structure |= directory.refit(*hash, limit, load);
+                for path in &touch.paths {
+                    changes.structure |= directory.refit(routes, path);
                 }
+                directory
             }
-        }
-        let Some(directory) = self.big.get(domain) else { return };
-        let paths = |leaf| TableId::Paths(domain.clone(), leaf);
+        };
+        let mut parts = BTreeSet::new();
         if touch.all {
-            changes.dirty.extend(directory.iter().map(paths));
+            parts = directory.parts();
         } else {
-            changes.dirty.extend(touch.segments.iter().map(|hash| paths(directory.find(*hash))));
+            touch.paths.iter().for_each(|path| directory.parts_of(path, &mut parts));
         }
+        changes.dirty.extend(parts.into_iter().map(|part| TableId::Paths(routes.domain.clone(), part)));
     }
 
     /// Notes the weight of a domain, none if it is gone.
@@ -186,7 +180,7 @@ impl Layout {
             }
         }
         for (domain, directory) in &self.big {
-            tables.extend(directory.iter().map(|leaf| TableId::Paths(domain.clone(), leaf)));
+            tables.extend(directory.parts().into_iter().map(|part| TableId::Paths(domain.clone(), part)));
         }
         tables
     }
@@ -246,8 +240,14 @@ impl Layout {
         if matches!(table, TableId::Whole | TableId::Paths(..)) {
             return None;
         }
-        let leaves = self.big.get(domain)?.leaves();
-        Some(Step::Paths { prefix: name(routes, &TableId::Paths(domain.clone(), Leaf::ALL)), leaves })
+        let paths = self.big.get(domain)?.paths();
+        Some(Step::Paths { prefix: format!("{routes}{SEPARATOR}path/{domain}/"), paths })
+    }
+
+    /// The part of a domain's routes that a table has, none if it is all of them.
+    pub(super) fn part(&self, table: &TableId) -> Option<Part> {
+        let TableId::Paths(domain, part) = table else { return None };
+        Some(self.big.get(domain).map_or_else(|| part.clone(), |directory| directory.content(part)))
     }
 }
 
@@ -295,7 +295,11 @@ pub(super) fn name(routes: &str, table: &TableId) -> String {
         TableId::Suffixes(labels, _) => format!("{routes}{SEPARATOR}wildcard/{labels}/"),
         TableId::Paths(domain, _) => format!("{routes}{SEPARATOR}path/{domain}/"),
     };
-    if let TableId::Hosts(leaf) | TableId::Suffixes(_, leaf) | TableId::Paths(_, leaf) = table {
+    if let TableId::Paths(_, part) = table {
+        part.start.iter().for_each(|hash| push_hash(*hash, &mut name));
+        name.extend(part.next.into_iter().flat_map(Leaf::bits));
+    }
+    if let TableId::Hosts(leaf) | TableId::Suffixes(_, leaf) = table {
         name.extend(leaf.bits());
     }
     name

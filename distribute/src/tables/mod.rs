@@ -4,6 +4,7 @@ mod directory;
 mod encode;
 mod hosts;
 mod layout;
+mod paths;
 mod shown;
 mod whole;
 
@@ -17,7 +18,6 @@ use crate::piece::{Content, Piece, Verdict};
 pub(crate) use encode::scope as encode_scope;
 use hosts::{Hosts, Touch, part};
 use layout::{Changes, Layout, TableId, name};
-use lookup::Leaf;
 pub use shown::{WholeTable, whole_tables};
 use whole::Whole;
 
@@ -317,7 +317,7 @@ impl RouteTables {
     fn refresh_whole<'a>(&mut self, domains: impl Iterator<Item = &'a ArcStr>, seq: u64) -> bool {
         let Some(whole) = &mut self.whole else { return false };
         for domain in domains {
-            whole.put(domain, self.hosts.encode(domain, Leaf::ALL));
+            whole.put(domain, self.hosts.encode(domain, None));
         }
         let version = self.header().map(|header| part("", &header.body));
         let version = version.zip(self.whole.as_ref()).map(|(header, whole)| whole.version().with(header));
@@ -331,11 +331,11 @@ impl RouteTables {
 
     /// The virtual hosts of a table, encoded.
     fn encoded(&self, id: &TableId) -> Vec<(ArcStr, Vec<u8>)> {
-        let leaf = if let TableId::Paths(_, leaf) = id { *leaf } else { Leaf::ALL };
+        let part = self.layout.part(id);
         let host = |domain: ArcStr| {
             let body = match self.layout.step(id, &domain, &self.name) {
                 Some(step) => self.hosts.encode_with(&domain, &encode::stub(&step))?,
-                None => self.hosts.encode(&domain, leaf)?,
+                None => self.hosts.encode(&domain, part.as_ref())?,
             };
             Some((domain, body))
         };
@@ -351,11 +351,12 @@ impl RouteTables {
         match table {
             _ if piece.domain.is_empty() => true,
             TableId::Whole => true,
-            TableId::Paths(domain, leaf) => {
+            TableId::Paths(domain, _) => {
+                let part = self.layout.part(table);
                 let member = (piece.domain.clone(), piece.route.clone());
                 self.hosts.has_routes_of(domain, &piece.domain)
                     && (piece.route.is_empty()
-                        || self.hosts.members(domain, *leaf).binary_search(&member).is_ok())
+                        || self.hosts.members(domain, part.as_ref()).binary_search(&member).is_ok())
             }
             _ => self.hosts.with_routes_of(&piece.domain).iter().any(|host| self.layout.home(host) == *table),
         }
@@ -364,11 +365,11 @@ impl RouteTables {
     /// The pieces that a table is made of.
     fn members(&self, table: &str) -> Vec<PieceId> {
         let Some(id) = self.ids.get(table) else { return Vec::new() };
-        let leaf = if let TableId::Paths(_, leaf) = id { *leaf } else { Leaf::ALL };
+        let part = self.layout.part(id);
         let mut members = vec![PieceId::HEADER];
         for domain in self.layout.domains(id, &self.hosts) {
             if self.layout.step(id, &domain, &self.name).is_none() {
-                let routes = self.hosts.members(&domain, leaf).into_iter();
+                let routes = self.hosts.members(&domain, part.as_ref()).into_iter();
                 members.extend(routes.map(|(domain, route)| PieceId { domain, route }));
             }
             members.push(PieceId { domain, route: ArcStr::new() });

@@ -18,8 +18,20 @@ use crate::piece::Content;
 
 const DOMAINS: [&str; 10] =
     ["*", "*.com", "*.b.com", "*.a.b.com", "a.b.com", "b.b.com", "c.b.com", "x.a.b.com", "b.org", "*.org"];
-const SEGMENTS: [Option<&str>; 7] =
-    [None, Some("a"), Some("b"), Some("c"), Some("d"), Some("long-segment"), Some("")];
+const STARTS: [Option<&str>; 12] = [
+    None,
+    Some("a"),
+    Some("b"),
+    Some("c"),
+    Some("d"),
+    Some("long-segment"),
+    Some(""),
+    Some("a/b"),
+    Some("a/b/c"),
+    Some("a/b/d"),
+    Some("a/c"),
+    Some("b/c/d/e/f/g/h/i/j"),
+];
 const HOSTS: [&str; 14] = [
     "a.b.com",
     "B.b.com:80",
@@ -36,7 +48,24 @@ const HOSTS: [&str; 14] = [
     "localhost",
     "",
 ];
-const PATHS: [&str; 9] = ["/", "/a", "/a/b", "/b?c", "/c", "/d/", "/long-segment/x", "/e", "//a"];
+const PATHS: [&str; 16] = [
+    "/",
+    "/a",
+    "/a/",
+    "/a/b",
+    "/a/b/c",
+    "/a/b/d/x",
+    "/a/b?c/d",
+    "/a/c",
+    "/b?c",
+    "/b/c/d/e/f/g/h/i/j/k",
+    "/c",
+    "/d/",
+    "/long-segment/x",
+    "/e",
+    "/e/b/c",
+    "//a",
+];
 
 fn content(body: Vec<u8>, routing: Option<Routing>) -> Content {
     let version = match &routing {
@@ -61,10 +90,10 @@ fn routes(name: &str, entries: &[(u64, usize)]) -> Content {
     entries.sort_unstable();
     let entries: Vec<RouteEntry> = entries
         .iter()
-        .map(|&(order, segment)| {
-            let segment = SEGMENTS[segment];
-            let path = match segment {
-                Some(segment) => PathSpecifier::PathSeparatedPrefix(format!("/{segment}")),
+        .map(|&(order, start)| {
+            let start = STARTS[start];
+            let path = match start {
+                Some(start) => PathSpecifier::PathSeparatedPrefix(format!("/{start}")),
                 None => PathSpecifier::Prefix("/".into()),
             };
             let matched = envoy_types::pb::envoy::config::route::v3::RouteMatch {
@@ -73,7 +102,7 @@ fn routes(name: &str, entries: &[(u64, usize)]) -> Content {
             };
             let route =
                 Route { name: format!("{name}/{order}"), r#match: Some(matched), ..Default::default() };
-            RouteEntry { order, segment: segment.map(Into::into), body: route.encode_to_vec().into() }
+            RouteEntry { order, path: start.map(Into::into), body: route.encode_to_vec().into() }
         })
         .collect();
     let set = RouteSet { specificity: 0, created: "".into(), entries: entries.into() };
@@ -147,7 +176,7 @@ enum Edit {
 
 fn edit() -> impl Strategy<Value = Edit> {
     let domain = 0..DOMAINS.len();
-    let entries = proptest::collection::vec((0..40u64, 0..SEGMENTS.len()), 1..6);
+    let entries = proptest::collection::vec((0..40u64, 0..STARTS.len()), 1..6);
     prop_oneof![
         1 => (domain.clone(), prop::bool::weighted(0.8)).prop_map(|(domain, there)| Edit::Host(domain, there)),
         4 => (domain.clone(), 0..6usize, entries).prop_map(|(domain, route, entries)| Edit::Put(domain, route, entries)),
@@ -229,25 +258,38 @@ proptest! {
     }
 }
 
-/// `count` routes on hosts of their own, or on one.
-fn many(count: usize, own: bool) -> RouteTables {
+/// What tells many routes apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum By {
+    Host,
+    FirstSegment,
+    ThirdSegment,
+}
+
+const ALL: [By; 3] = [By::Host, By::FirstSegment, By::ThirdSegment];
+
+fn many(count: usize, by: By) -> RouteTables {
     let mut tables = RouteTables::new("t".into(), 128, false);
     tables.add_piece(PieceId::HEADER, header(), 0);
     for number in 0..count {
-        put_one(&mut tables, number, own, 0);
+        put_one(&mut tables, number, by, 0);
     }
     tables.settle(0);
     tables
 }
 
-fn put_one(tables: &mut RouteTables, number: usize, own: bool, seq: u64) {
-    let domain = if own { format!("h{number}.example.com") } else { "one.example.com".to_owned() };
+fn put_one(tables: &mut RouteTables, number: usize, by: By, seq: u64) {
+    let (domain, path) = match by {
+        By::Host => (format!("h{number}.example.com"), "p".to_owned()),
+        By::FirstSegment => ("one.example.com".to_owned(), format!("p{number}/x")),
+        By::ThirdSegment => ("one.example.com".to_owned(), format!("api/v1/p{number}")),
+    };
     let header = PieceId { domain: domain.as_str().into(), route: "".into() };
     if tables.piece(&header).is_none() {
         tables.add_piece(header, host(&domain, "*"), seq);
     }
     let route = Route { name: format!("{number} of {seq}"), ..Default::default() }.encode_to_vec();
-    let entry = RouteEntry { order: seq, segment: Some(format!("p{number}").into()), body: route.into() };
+    let entry = RouteEntry { order: seq, path: Some(path.as_str().into()), body: route.into() };
     let set = RouteSet { specificity: 0, created: "".into(), entries: [entry].into() };
     let id = PieceId { domain: domain.as_str().into(), route: number.to_string().into() };
     put(tables, id, content(Vec::new(), Some(Routing::Routes(Arc::new(set)))), seq);
@@ -255,13 +297,13 @@ fn put_one(tables: &mut RouteTables, number: usize, own: bool, seq: u64) {
 
 #[test]
 fn one_change_touches_one_small_table() {
-    for own in [true, false] {
-        let mut tables = many(5000, own);
-        assert!(tables.names().count() > 5000 / 128, "own hosts: {own}");
+    for by in ALL {
+        let mut tables = many(5000, by);
+        assert!(tables.names().count() > 5000 / 128, "{by:?}");
         for number in [0, 777, 4999] {
-            put_one(&mut tables, number, own, 1 + number as u64);
+            put_one(&mut tables, number, by, 1 + number as u64);
             let touched = tables.settle(1 + number as u64);
-            assert_eq!(touched.len(), 1, "own hosts: {own}: {touched:?}");
+            assert_eq!(touched.len(), 1, "{by:?}: {touched:?}");
             assert!(tables.body(&touched[0]).unwrap().len() < 16 << 10);
         }
     }
@@ -269,18 +311,31 @@ fn one_change_touches_one_small_table() {
 
 #[test]
 fn a_small_configuration_is_one_table() {
-    for own in [true, false] {
-        let tables = many(60, own);
+    for by in ALL {
+        let tables = many(60, by);
         assert_eq!(tables.names().collect::<Vec<_>>(), ["t#root"]);
     }
 }
 
 #[test]
 fn a_table_leads_to_all_that_its_steps_name() {
-    let tables = many(5000, false);
-    let paths: Vec<String> = tables.leads_to("t#root");
-    assert!(paths.len() > 5000 / 128);
-    assert!(paths.iter().all(|name| tables.has(name) && tables.leads_to(name).is_empty()));
-    let tables = many(5000, true);
+    for by in [By::FirstSegment, By::ThirdSegment] {
+        let tables = many(5000, by);
+        let paths: Vec<String> = tables.leads_to("t#root");
+        assert!(paths.len() > 5000 / 128);
+        assert_eq!(paths.len() + 1, tables.names().count());
+        assert!(paths.iter().all(|name| tables.has(name) && tables.leads_to(name).is_empty()));
+    }
+    let tables = many(5000, By::Host);
     assert!(tables.leads_to("t#root").iter().all(|name| tables.leads_to(name) == ["t#wildcard"]));
+}
+
+#[test]
+fn a_route_beside_many_others_leaves_their_tables_alone() {
+    let mut tables = many(5000, By::ThirdSegment);
+    put_one(&mut tables, 9999, By::FirstSegment, 1);
+    let touched = tables.settle(1);
+    let of_api = format!("t#path/one.example.com/{:08x}/", lookup::hash(b"api"));
+    assert!(tables.names().filter(|name| name.starts_with(&of_api)).count() > 5000 / 128);
+    assert!(!touched.iter().any(|name| name.starts_with(&of_api)), "{touched:?}");
 }

@@ -43,15 +43,14 @@ pub(crate) fn object_of(gateway: &ResourceKey, name: &str) -> Option<ResourceKey
     Some(gateway.sibling(Kind::HTTP_ROUTE, ArcStr::from(namespace), ArcStr::from(name)))
 }
 
-/// The first segment that all paths of a match have in common, if the match says so.
-fn segment(matched: &Match) -> Option<ArcStr> {
+/// The segments that all paths of a match begin with, if the match says so.
+fn path(matched: &Match) -> Option<ArcStr> {
     let path = matched.path.value.strip_prefix('/')?;
-    let first = path.split('/').next().unwrap_or_default();
     match matched.path.kind.as_str() {
-        "Exact" => Some(first.into()),
+        "Exact" => Some(path.into()),
         "RegularExpression" => None,
-        // A prefix of slashes matches every path.
-        _ => (!path.trim_end_matches('/').is_empty()).then(|| first.into()),
+        // As it is emitted: a prefix of slashes matches every path.
+        _ => Some(path.trim_end_matches('/')).filter(|path| !path.is_empty()).map(Into::into),
     }
 }
 
@@ -61,11 +60,11 @@ pub(crate) fn entries(key: &ResourceKey, rules: &[RuleIr], context: Context) -> 
     for rule in rules {
         let name = format!("{}/{}", name_of(key), rule.name);
         for (order, matched) in &rule.matches {
-            let segment = segment(matched);
+            let path = path(matched);
             for route in routes(rule, &EmitAt { matched, context }) {
                 let route = Route { name: name.clone(), ..route };
                 let body = Bytes::from(route.encode_to_vec());
-                entries.push(RouteEntry { order: *order, segment: segment.clone(), body });
+                entries.push(RouteEntry { order: *order, path: path.clone(), body });
             }
         }
     }
