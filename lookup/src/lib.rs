@@ -14,7 +14,7 @@ mod step;
 pub use host::{hash, host_of, labels, segments, suffix, wider};
 pub use leaves::{Leaf, Leaves, MAX_DEPTH};
 pub use names::{SEPARATOR, root, routes_of};
-pub use paths::{MAX_SEGMENTS, Paths, push_hash};
+pub use paths::{MAX_SEGMENTS, Paths, REST, push_hash};
 pub use step::{ParseError, Request, Step, Walk};
 
 /// Request header with the name of the table that routes the request. Set by the proxy whatever the client

@@ -4,10 +4,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::{Leaves, hash};
+use crate::{Leaf, Leaves, hash};
 
 /// More segments are not looked at.
 pub const MAX_SEGMENTS: usize = 8;
+
+/// Ends the name of a leaf's table if one of its segments has a directory: a table without the routes that a
+/// table of the leaf's own name has. A name whose routes moved elsewhere would lose requests that are led to it
+/// by a directory of before.
+pub const REST: char = '-';
 
 /// Which table a path has. Its text form is the depths of the leaves, a letter for each (`a` = 0), and for each
 /// segment with a directory of the next one `,HASH(...)`, by hash in eight hexadecimal digits.
@@ -20,8 +25,9 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// Appends the name of the path's table: hashes of segments, each with a slash, and the bits of the leaf. A
-    /// path that ends early is as good in one leaf as in any other.
+    /// Appends the name of the path's table: hashes of segments, each with a slash, the bits of the leaf, and
+    /// [`REST`] if a segment of the leaf has a directory. A path that ends early is as good in one leaf as in
+    /// any other.
     pub fn push_name<'a>(&self, segments: &mut impl Iterator<Item = &'a [u8]>, name: &mut String) {
         let hash = hash(segments.next().unwrap_or_default());
         match self.deeper.get(&hash) {
@@ -29,14 +35,23 @@ impl Paths {
                 push_hash(hash, name);
                 deeper.push_name(segments, name);
             }
-            None => name.extend(self.leaves.find(hash).bits()),
+            None => self.push_leaf(self.leaves.find(hash), name),
+        }
+    }
+
+    fn push_leaf(&self, leaf: Leaf, name: &mut String) {
+        name.extend(leaf.bits());
+        if self.deeper.range(leaf.start..=leaf.end()).next().is_some() {
+            name.push(REST);
         }
     }
 
     /// Calls `f` with the names of all tables.
     pub(crate) fn for_each_name(&self, prefix: &str, f: &mut impl FnMut(String)) {
         for leaf in self.leaves.iter() {
-            f(prefix.chars().chain(leaf.bits()).collect());
+            let mut name = prefix.to_owned();
+            self.push_leaf(leaf, &mut name);
+            f(name);
         }
         for (hash, deeper) in &self.deeper {
             let mut prefix = prefix.to_owned();
@@ -120,6 +135,7 @@ mod tests {
     fn a_path_goes_as_deep_as_the_directory() {
         let of = |text: &[u8]| super::hash(text);
         let text = format!("bb,{:08x}(bb,{:08x}(a))", of(b"api"), of(b"v1"));
+        let rest = |segment: &[u8], deep: &[u8]| if of(segment) >> 31 == of(deep) >> 31 { "-" } else { "" };
         let paths = Paths::parse(&text).unwrap();
         let name = |path: &str| {
             let mut name = "t/".to_owned();
@@ -127,9 +143,12 @@ mod tests {
             name
         };
         let bit = |segment: &[u8]| u8::from(of(segment) >> 31 != 0);
-        assert_eq!(name("/web/x"), format!("t/{}", bit(b"web")));
-        assert_eq!(name("/api/v2/x"), format!("t/{:08x}/{}", of(b"api"), bit(b"v2")));
-        assert_eq!(name("/api?x"), format!("t/{:08x}/{}", of(b"api"), bit(b"")));
+        assert_eq!(name("/web/x"), format!("t/{}{}", bit(b"web"), rest(b"web", b"api")));
+        for other in ["v2", "v3", "v4", ""] {
+            let (bit, rest) = (bit(other.as_bytes()), rest(other.as_bytes(), b"v1"));
+            assert_eq!(name(&format!("/api/{other}?x")), format!("t/{:08x}/{bit}{rest}", of(b"api")));
+        }
+        assert_eq!(name("/api?x"), name("/api/?x"));
         assert_eq!(name("/api/v1/x"), format!("t/{:08x}/{:08x}/", of(b"api"), of(b"v1")));
         let mut names = Vec::new();
         paths.for_each_name("t/", &mut |name| names.push(name));

@@ -41,8 +41,10 @@ pub(super) type PathKey = Box<[u32]>;
 pub(super) struct Part {
     /// Hashes of the segments with which the paths begin.
     pub(super) start: Vec<u32>,
-    /// Hashes of the next segment; none if that makes no difference.
-    pub(super) next: Option<Leaf>,
+    /// Hashes of the next segment.
+    pub(super) next: Leaf,
+    /// Without the routes of the one segment that all in this leaf are for: those have a directory of their own.
+    pub(super) rest: bool,
 }
 
 /// Which requests of a domain a change concerns.
@@ -243,7 +245,8 @@ impl Host {
             let routes = self.by_path.range((Bound::Included(least(path)), Bound::Unbounded));
             routes.take_while(move |((key, _), _)| **key == *path).map(place)
         });
-        let longer = part.next.into_iter().flat_map(move |leaf| self.by_path.range(range(&part.start, leaf)));
+        let next = (!part.rest).then_some(part.next);
+        let longer = next.into_iter().flat_map(move |leaf| self.by_path.range(range(&part.start, leaf)));
         Box::new(general.chain(shorter).chain(longer.map(place)))
     }
 }

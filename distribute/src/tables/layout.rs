@@ -8,11 +8,12 @@
 //!          wildcard ──hash of a suffix of LABELS──▶ wildcard/LABELS/BITS ──no such host──▶ wildcard, fewer LABELS
 //!                   └─no suffix left──▶ any: `*`
 //! big host HOST ──hash of path segment──▶ path/HOST/BITS, or with more segments path/HOST/HASH/.../BITS
+//!          of a segment with a directory of its own: path/HOST/BITS- for other paths of its leaf
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lookup::{Leaf, SEPARATOR, Step, hash, push_hash};
+use lookup::{Leaf, REST, SEPARATOR, Step, hash, push_hash};
 use proto::ArcStr;
 
 use super::directory::{Directory, Load};
@@ -245,9 +246,9 @@ impl Layout {
     }
 
     /// The part of a domain's routes that a table has, none if it is all of them.
-    pub(super) fn part(&self, table: &TableId) -> Option<Part> {
-        let TableId::Paths(domain, part) = table else { return None };
-        Some(self.big.get(domain).map_or_else(|| part.clone(), |directory| directory.content(part)))
+    pub(super) fn part(table: &TableId) -> Option<&Part> {
+        let TableId::Paths(_, part) = table else { return None };
+        Some(part)
     }
 }
 
@@ -297,7 +298,11 @@ pub(super) fn name(routes: &str, table: &TableId) -> String {
     };
     if let TableId::Paths(_, part) = table {
         part.start.iter().for_each(|hash| push_hash(*hash, &mut name));
-        name.extend(part.next.into_iter().flat_map(Leaf::bits));
+        name.extend(part.next.bits());
+        // Another table than the one with the routes, which the old directory leads to until it is replaced.
+        if part.rest {
+            name.push(REST);
+        }
     }
     if let TableId::Hosts(leaf) | TableId::Suffixes(_, leaf) = table {
         name.extend(leaf.bits());

@@ -331,11 +331,11 @@ impl RouteTables {
 
     /// The virtual hosts of a table, encoded.
     fn encoded(&self, id: &TableId) -> Vec<(ArcStr, Vec<u8>)> {
-        let part = self.layout.part(id);
+        let part = Layout::part(id);
         let host = |domain: ArcStr| {
             let body = match self.layout.step(id, &domain, &self.name) {
                 Some(step) => self.hosts.encode_with(&domain, &encode::stub(&step))?,
-                None => self.hosts.encode(&domain, part.as_ref())?,
+                None => self.hosts.encode(&domain, part)?,
             };
             Some((domain, body))
         };
@@ -352,11 +352,11 @@ impl RouteTables {
             _ if piece.domain.is_empty() => true,
             TableId::Whole => true,
             TableId::Paths(domain, _) => {
-                let part = self.layout.part(table);
+                let part = Layout::part(table);
                 let member = (piece.domain.clone(), piece.route.clone());
                 self.hosts.has_routes_of(domain, &piece.domain)
                     && (piece.route.is_empty()
-                        || self.hosts.members(domain, part.as_ref()).binary_search(&member).is_ok())
+                        || self.hosts.members(domain, part).binary_search(&member).is_ok())
             }
             _ => self.hosts.with_routes_of(&piece.domain).iter().any(|host| self.layout.home(host) == *table),
         }
@@ -365,11 +365,11 @@ impl RouteTables {
     /// The pieces that a table is made of.
     fn members(&self, table: &str) -> Vec<PieceId> {
         let Some(id) = self.ids.get(table) else { return Vec::new() };
-        let part = self.layout.part(id);
+        let part = Layout::part(id);
         let mut members = vec![PieceId::HEADER];
         for domain in self.layout.domains(id, &self.hosts) {
             if self.layout.step(id, &domain, &self.name).is_none() {
-                let routes = self.hosts.members(&domain, part.as_ref()).into_iter();
+                let routes = self.hosts.members(&domain, part).into_iter();
                 members.extend(routes.map(|(domain, route)| PieceId { domain, route }));
             }
             members.push(PieceId { domain, route: ArcStr::new() });

@@ -77,7 +77,7 @@ impl PathDirectory {
         let mut directory = self;
         for (level, hash) in path.iter().enumerate() {
             let leaf = directory.leaves.find(*hash);
-            parts.insert(Part { start: path[..level].to_vec(), next: Some(leaf) });
+            parts.insert(directory.part(&path[..level], leaf));
             match directory.deeper.get(hash) {
                 Some(deeper) => directory = deeper,
                 None => return,
@@ -86,27 +86,19 @@ impl PathDirectory {
         directory.add_parts(path, parts);
     }
 
-    /// What a table really holds: of its leaf nothing, if that has a directory of its own.
-    pub(super) fn content(&self, part: &Part) -> Part {
-        let mut directory = Some(self);
-        for hash in &part.start {
-            directory = directory.and_then(|directory| directory.deeper.get(hash));
-        }
-        let is_deeper = |leaf: &Leaf| {
-            directory
-                .is_some_and(|directory| directory.deeper.range(leaf.start..=leaf.end()).next().is_some())
-        };
-        Part { start: part.start.clone(), next: part.next.filter(|leaf| !is_deeper(leaf)) }
-    }
-
     /// For the module.
     pub(super) fn paths(&self) -> lookup::Paths {
         let deeper = self.deeper.iter().map(|(hash, deeper)| (*hash, deeper.paths())).collect();
         lookup::Paths { leaves: self.leaves.leaves(), deeper }
     }
 
+    fn part(&self, start: &[u32], next: Leaf) -> Part {
+        let rest = self.deeper.range(next.start..=next.end()).next().is_some();
+        Part { start: start.to_vec(), next, rest }
+    }
+
     fn add_parts(&self, start: &[u32], parts: &mut BTreeSet<Part>) {
-        parts.extend(self.leaves.iter().map(|leaf| Part { start: start.to_vec(), next: Some(leaf) }));
+        parts.extend(self.leaves.iter().map(|leaf| self.part(start, leaf)));
         for (hash, deeper) in &self.deeper {
             deeper.add_parts(&[start, &[*hash]].concat(), parts);
         }
