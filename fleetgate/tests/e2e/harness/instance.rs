@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Once;
@@ -32,7 +33,7 @@ pub(crate) struct Instance {
     xds: u16,
     dir: PathBuf,
     envoy: PathBuf,
-    arguments: Vec<&'static str>,
+    arguments: Vec<String>,
     child: Child,
     guard: Child,
 }
@@ -64,7 +65,7 @@ impl Instance {
     }
 
     /// Starts one with more arguments and does not wait.
-    pub(crate) fn spawn_with(arguments: &[&'static str]) -> Option<Instance> {
+    pub(crate) fn spawn_with(arguments: &[&str]) -> Option<Instance> {
         let envoy = envoy()?;
         let dir = tempfile::Builder::new().prefix("fleetgate-e2e-").tempdir().unwrap().keep();
         fs::create_dir(dir.join("config")).unwrap();
@@ -83,7 +84,7 @@ impl Instance {
         guard.args(["-c", GUARD]).arg(&dir);
         let guard = quiet(&mut guard).stdin(Stdio::piped()).spawn().unwrap();
         let (admin, xds) = (free_port(), free_port());
-        let arguments = arguments.to_vec();
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let child = spawn(&dir, &envoy, admin, xds, &arguments);
         Some(Instance { http, admin, xds, dir, envoy, arguments, child, guard })
     }
@@ -153,6 +154,15 @@ impl Instance {
         fs::read_to_string(file).unwrap().trim().parse().unwrap()
     }
 
+    /// A page of the admin endpoint of a Gateway's Envoy (`namespace_name`), as JSON.
+    pub(crate) async fn envoy_page(&self, gateway: &str, path: &str) -> Value {
+        let file = self.dir.join(format!("state/envoy/{gateway}.admin"));
+        let address: SocketAddr = fs::read_to_string(file).unwrap().trim().parse().unwrap();
+        let answer = ask(address.port(), &Ask::get("localhost", path)).await.unwrap();
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
     /// Sends a signal to fleetgate and waits for its end.
     pub(crate) fn signal(&mut self, signal: &str) -> std::process::ExitStatus {
         kill(signal, self.child.id());
@@ -202,7 +212,7 @@ pub(crate) fn kill(signal: &str, pid: u32) {
     let _ = quiet(Command::new("kill").args([&format!("-{signal}"), &pid.to_string()])).status();
 }
 
-fn spawn(dir: &Path, envoy: &Path, admin: u16, xds: u16, arguments: &[&str]) -> Child {
+fn spawn(dir: &Path, envoy: &Path, admin: u16, xds: u16, arguments: &[String]) -> Child {
     let log = File::options().create(true).append(true).open(dir.join("fleetgate.log")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_fleetgate"))
         .arg("standalone")

@@ -14,9 +14,12 @@ use crate::harness::{Ask, Connection, Instance, ask, backend_service, free_port,
 /// A way to serve: its name, and what `standalone` is told.
 pub(super) type Way = (&'static str, &'static [&'static str]);
 
+/// The way without the module.
+pub(super) const PLAIN: &str = "plain";
+
 /// All ways; the first is the plain one.
 pub(super) const WAYS: &[Way] = &[
-    ("plain", &["--proxy-module", "none"]),
+    (PLAIN, &["--proxy-module", "none"]),
     ("tables of one", &["--route-table-size", "1"]),
     ("tables of ten", &["--route-table-size", "10"]),
     ("one table", &["--route-table-size", "1000"]),
@@ -64,6 +67,13 @@ impl Fleet {
         }
         for member in &mut members {
             member.instance.ready().await;
+            let status = member.instance.status().await;
+            let mode = if member.way == PLAIN { "whole" } else { "scoped" };
+            assert_eq!(
+                status["proxies"][0]["routeTables"]["mode"], mode,
+                "{}: is the module there? `cargo build -p proxy`; {status}",
+                member.way
+            );
         }
         Some(Fleet { members, backends })
     }
@@ -137,6 +147,15 @@ impl Member {
             })
             .await;
         }
+    }
+
+    /// Names of the small tables that its Envoy has.
+    pub(super) async fn tables(&self) -> Vec<String> {
+        let page = "/config_dump?resource=dynamic_scoped_route_configs";
+        let dump = self.instance.envoy_page("infra_shared", page).await;
+        let scopes = dump["configs"].as_array().into_iter().flatten();
+        let scopes = scopes.filter_map(|config| config["scoped_route_configs"].as_array()).flatten();
+        scopes.filter_map(|scope| scope["name"].as_str().map(str::to_owned)).collect()
     }
 
     /// Connections to this instance.

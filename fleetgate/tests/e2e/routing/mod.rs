@@ -1,6 +1,7 @@
 //! However routes are served, a request is routed as the Gateway API says: random configurations and
 //! requests against a model, changes under traffic, and requests that are no good.
 
+mod changes;
 mod config;
 mod fleet;
 mod generate;
