@@ -1,6 +1,8 @@
 //! However routes are served, a request is routed as the Gateway API says: random configurations and
 //! requests against a model, changes under traffic, and requests that are no good.
 
+mod bad_input;
+mod bad_requests;
 mod changes;
 mod config;
 mod fleet;
