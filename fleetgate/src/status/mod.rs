@@ -39,6 +39,8 @@ struct Inner {
     listed: bool,
     log_error: Option<String>,
     objects: BTreeMap<ResourceKey, Entry>,
+    /// Gateways that are ours and valid: each gets proxies.
+    accepted: BTreeSet<ResourceKey>,
     gateways: BTreeMap<ResourceKey, Gateway>,
     refusals: BTreeMap<ResourceKey, Refusals>,
     faults: FaultLog,
@@ -83,20 +85,17 @@ impl Statuses {
         let mut inner = self.lock();
         inner.revision = delta.revision;
         inner.touch(delta);
-        let mut gateways_changed = false;
         for report in &delta.reports {
-            gateways_changed |= report.key.kind == Kind::GATEWAY;
             inner.report(report, delta.revision);
         }
         metrics::gauge!(crate::metrics::FAULTS).set(inner.faults.count() as f64);
-        if gateways_changed {
-            let accepted: BTreeSet<ResourceKey> = inner.accepted().cloned().collect();
-            self.wanted.send_if_modified(|wanted| {
-                let changed = *wanted != accepted;
-                *wanted = accepted;
-                changed
-            });
-        }
+        self.wanted.send_if_modified(|wanted| {
+            let changed = *wanted != inner.accepted;
+            if changed {
+                wanted.clone_from(&inner.accepted);
+            }
+            changed
+        });
         drop(inner);
         self.published.send_replace(delta.revision);
     }
@@ -169,7 +168,7 @@ impl Statuses {
             missing.push("the config directory has not been read yet".to_owned());
         }
         missing.extend(inner.log_error.iter().map(|error| format!("the event log fails: {error}")));
-        for key in inner.accepted() {
+        for key in &inner.accepted {
             let state = inner.gateways.get(key);
             let why = match state {
                 Some(gateway) => gateway.missing(self.needs_proxies),
@@ -197,17 +196,6 @@ impl Statuses {
 }
 
 impl Inner {
-    /// Gateways that are ours and valid: each gets proxies.
-    fn accepted(&self) -> impl Iterator<Item = &ResourceKey> {
-        let accepted = |status: &ObjectStatus| {
-            status.conditions.iter().any(|condition| condition.kind == "Accepted" && condition.holds())
-        };
-        self.objects
-            .iter()
-            .filter(move |(key, entry)| key.kind == Kind::GATEWAY && accepted(&entry.status))
-            .map(|(key, _)| key)
-    }
-
     fn touch(&mut self, delta: &Delta) {
         let keys = delta.puts.iter().map(|put| &put.key).chain(&delta.removes);
         let mut last: Option<&ResourceKey> = None;
@@ -223,6 +211,7 @@ impl Inner {
         let key = &report.key;
         let Some(status) = &report.status else {
             self.objects.remove(key);
+            self.accepted.remove(key);
             self.refusals.remove(key);
             if self.gateways.get(key).is_some_and(Gateway::is_unused) {
                 self.gateways.remove(key);
@@ -230,6 +219,11 @@ impl Inner {
             self.faults.translated(key, &[]);
             return;
         };
+        if key.kind == Kind::GATEWAY && is_accepted(status) {
+            self.accepted.insert(key.clone());
+        } else {
+            self.accepted.remove(key);
+        }
         let touched = self.gateways.get(key).map_or(revision, |gateway| gateway.touched);
         match self.objects.get_mut(key) {
             Some(entry) => {
@@ -284,6 +278,10 @@ impl Inner {
             entry.times.update(&status, now());
         }
     }
+}
+
+fn is_accepted(status: &ObjectStatus) -> bool {
+    status.conditions.iter().any(|condition| condition.kind == "Accepted" && condition.holds())
 }
 
 /// A route that comes or goes changes the count in a Gateway's status, not whether it is programmed.

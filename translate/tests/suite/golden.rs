@@ -49,7 +49,7 @@ fn routes(set: &RouteSet, printer: &Printer) -> Value {
     let entries = set.entries.iter().map(|entry| {
         let mut route = printer.to_json("envoy.config.route.v3.Route", &entry.body).unwrap();
         route["(order)"] = json!(format!("{:x}", entry.order));
-        route["(segment)"] = json!(entry.segment.as_deref());
+        route["(path)"] = json!(entry.path.as_deref());
         route
     });
     json!({"specificity": set.specificity, "created": set.created.as_str(), "routes": entries.collect::<Vec<_>>()})
