@@ -14,8 +14,8 @@ use lookup::{Step, TABLE_HEADER};
 
 use crate::walk::{Stream, walk};
 
-/// What the hooks are written for. Envoy compares it with its own when it loads the module and refuses
-/// another one.
+/// What the hooks are written for. Envoy compares it with its own when it loads the module; of another one it
+/// only warns, but it refuses a module that lacks a hook.
 const ABI_VERSION: &CStr = c"v0.2.0";
 /// Any pointer but null: neither the filter nor its configuration has a state.
 const NOTHING: *const c_void = ptr::dangling::<usize>().cast();

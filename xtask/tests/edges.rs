@@ -1,4 +1,5 @@
-//! The crates depend on each other as ARCHITECTURE.md says, and `translate` stays pure.
+//! The crates depend on each other as ARCHITECTURE.md says, `translate` stays pure, and unsafe code stays in one
+//! file.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not know as such
 
@@ -24,6 +25,9 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// Further edges, for tests only.
 const DEV_EDGES: &[(&str, &str)] = &[("fleetgate", "loadtest"), ("translate", "ingest")];
+
+/// The one file with unsafe code.
+const UNSAFE: &str = "proxy/src/abi.rs";
 
 /// What `translate` may not depend on, by the start of the name: I/O, clocks, randomness, logs, async.
 const IMPURE: &[&str] = &[
@@ -130,18 +134,136 @@ fn translate_depends_on_nothing_impure() {
 
 #[test]
 fn the_sources_of_translate_name_nothing_impure() {
-    let mut wrong = Vec::new();
-    let mut folders = vec![root().join("translate/src")];
+    let wrong: Vec<_> =
+        sources(&root().join("translate/src")).iter().flat_map(|path| impure_lines(path)).collect();
+    assert!(wrong.is_empty(), "translate is pure, but:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn unsafe_code_is_in_one_file() {
+    let root = root();
+    let found: Vec<PathBuf> = sources(&root)
+        .into_iter()
+        .filter(|path| has_word(&code_of(&std::fs::read_to_string(path).unwrap()), "unsafe"))
+        .map(|path| path.strip_prefix(&root).unwrap().to_owned())
+        .collect();
+    assert_eq!(found, [Path::new(UNSAFE)], "only the ABI to Envoy needs `unsafe`");
+}
+
+#[test]
+fn the_word_unsafe_is_found_in_code_only() {
+    let found = |source: &str| has_word(&code_of(source), "unsafe");
+    for code in [
+        "unsafe { x() }",
+        "#[unsafe(no_mangle)]",
+        "'\"'; unsafe {}",
+        "f::<'a>(); unsafe {}",
+        r#""\""; unsafe {}"#,
+    ] {
+        assert!(found(code), "{code}");
+    }
+    for other in [
+        "#![allow(unsafe_code)]",
+        "x(); // unsafe",
+        "/* /* */ unsafe */ x()",
+        r#"x("unsafe \" unsafe", 'a', '\'', b"unsafe")"#,
+        "r##\"\"# unsafe\"##",
+    ] {
+        assert!(!found(other), "{other}");
+    }
+}
+
+/// All Rust sources in and below a folder, in order.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut sources = Vec::new();
+    let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                wrong.extend(impure_lines(&path));
+                sources.push(path);
             }
         }
     }
-    assert!(wrong.is_empty(), "translate is pure, but:\n{}", wrong.join("\n"));
+    sources.sort();
+    sources
+}
+
+fn has_word(code: &str, word: &str) -> bool {
+    code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|one| one == word)
+}
+
+/// A source without its comments, strings and characters.
+fn code_of(source: &str) -> String {
+    let mut code = String::new();
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let length = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            block_comment(rest)
+        } else if first == '"' {
+            quoted(rest, '"')
+        } else if first == '\'' && is_character(rest) {
+            quoted(rest, '\'')
+        } else if let Some(end) = raw_end(&code, rest) {
+            rest[1..].find(&end).map_or(rest.len(), |at| 1 + at + end.len())
+        } else {
+            code.push(first);
+            rest = &rest[first.len_utf8()..];
+            continue;
+        };
+        code.push(' ');
+        rest = &rest[length..];
+    }
+    code
+}
+
+/// What ends the raw string that begins here, if one does.
+fn raw_end(code: &str, rest: &str) -> Option<String> {
+    let after = rest.strip_prefix('r')?;
+    let hashes = after.len() - after.trim_start_matches('#').len();
+    let in_word = code.ends_with(|c: char| c.is_alphanumeric() || c == '_') && !code.ends_with(['b', 'c']);
+    (after[hashes..].starts_with('"') && !in_word).then(|| format!("\"{}", "#".repeat(hashes)))
+}
+
+/// True for a character, false for a lifetime.
+fn is_character(rest: &str) -> bool {
+    let mut chars = rest.chars().skip(1);
+    chars.next() == Some('\\') || chars.next() == Some('\'')
+}
+
+/// Length of a text in quotes.
+fn quoted(rest: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in rest.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            _ if c == quote => return at + 1,
+            _ => {}
+        }
+    }
+    rest.len()
+}
+
+/// Length of a comment, which may have others in it.
+fn block_comment(rest: &str) -> usize {
+    let (mut depth, mut at) = (0, 0);
+    while at < rest.len() {
+        let bytes = &rest.as_bytes()[at..];
+        match bytes {
+            [b'/', b'*', ..] => (depth, at) = (depth + 1, at + 2),
+            [b'*', b'/', ..] => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    at
 }
 
 fn impure_lines(path: &Path) -> Vec<String> {
