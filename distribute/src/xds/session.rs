@@ -267,8 +267,11 @@ impl Session {
     }
 }
 
-/// True if Envoy refused a listener because the module is not there or of another version.
+/// True if Envoy refused a listener because the module is not there, does not load, or has no such filter: in that
+/// case the listener is as good without it.
 fn lacks_module(message: &str) -> bool {
     message.contains("dynamic module") && message.contains(lookup::MODULE_NAME)
-        || message.contains("Failed to load dynamic module")
+        || ["Failed to load dynamic module", "Failed to create filter config"]
+            .iter()
+            .any(|words| message.contains(words))
 }

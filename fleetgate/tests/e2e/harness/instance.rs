@@ -224,6 +224,8 @@ fn spawn(dir: &Path, envoy: &Path, admin: u16, xds: u16, arguments: &[String]) -
         .arg("--envoy")
         .arg(envoy)
         .args(arguments)
+        // Set by cargo: Envoy looks for modules there, too.
+        .env_remove("LD_LIBRARY_PATH")
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

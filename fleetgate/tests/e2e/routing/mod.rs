@@ -8,6 +8,7 @@ mod config;
 mod fleet;
 mod generate;
 mod model;
+mod module;
 mod pattern;
 mod random;
 mod requests;
