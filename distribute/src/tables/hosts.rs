@@ -30,11 +30,13 @@ struct Host {
     /// Routes that may match any first segment.
     general: BTreeMap<Place, Bytes>,
     /// Routes of paths with the same first segments, by the hashes of these.
-    by_path: BTreeMap<(PathKey, Place), Bytes>,
+    by_path: BTreeMap<ByPath, Bytes>,
 }
 
 /// Hashes of the first segments of a path.
 pub(super) type PathKey = Box<[u32]>;
+/// What routes of paths are ordered by.
+type ByPath = (PathKey, Place);
 
 /// Those of a domain's routes that some paths may match.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -259,7 +261,7 @@ impl Touch {
 }
 
 /// The keys that begin with these hashes and one of the leaf.
-fn range(start: &[u32], leaf: Leaf) -> (Bound<(PathKey, Place)>, Bound<(PathKey, Place)>) {
+fn range(start: &[u32], leaf: Leaf) -> (Bound<ByPath>, Bound<ByPath>) {
     let first = [start, &[leaf.start]].concat();
     let mut after = [start, &[leaf.end()]].concat();
     let end = loop {

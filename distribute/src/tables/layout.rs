@@ -101,7 +101,7 @@ impl Layout {
         let directory = match self.big.get_mut(routes.domain) {
             None => {
                 changes.structure = true;
-                self.big.entry(routes.domain.clone()).or_insert(PathDirectory::of(routes, &[]))
+                self.big.entry(routes.domain.clone()).or_insert_with(|| PathDirectory::of(routes, &[]))
             }
             Some(directory) => {
                 for path in &touch.paths {

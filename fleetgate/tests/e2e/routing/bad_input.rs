@@ -91,7 +91,7 @@ async fn of_two_names_in_http2_the_authority_counts() {
         for member in &fleet.members {
             let answer = Connection::h2c(member.ports[1]).await.unwrap().ask(&ask).await.unwrap();
             let location = answer.header("location").and_then(|to| to.split('.').next().map(str::to_owned));
-            let seen = answer.header("x-rule").or(location.map(|to| to.replace("http://", "")));
+            let seen = answer.header("x-rule").or_else(|| location.map(|to| to.replace("http://", "")));
             assert_eq!(seen.as_deref(), Some(rule), "{}: {answer:?}", member.way);
         }
     }

@@ -26,6 +26,8 @@ const CLIENTS: usize = 3;
 
 /// A request by its index, and its answer.
 type Answered = (usize, Result<Seen, String>);
+/// A client that has stopped, and the answers that it got.
+type Sent = (Client, Vec<Answered>);
 
 #[tokio::test]
 async fn an_answer_is_of_the_configuration_before_or_after_the_change() {
@@ -138,7 +140,7 @@ impl Changes {
 /// Clients that send requests until they are stopped.
 struct Traffic {
     stop: Arc<AtomicBool>,
-    running: Vec<Vec<JoinHandle<(Client, Vec<Answered>)>>>,
+    running: Vec<Vec<JoinHandle<Sent>>>,
 }
 
 impl Traffic {
@@ -187,7 +189,7 @@ async fn send(
     offset: usize,
     stop: Arc<AtomicBool>,
     first: Arc<AtomicBool>,
-) -> (Client, Vec<Answered>) {
+) -> Sent {
     let mut answers = Vec::new();
     for index in (0..requests.len()).cycle().skip(offset) {
         answers.push((index, client.ask(&requests[index]).await));

@@ -75,7 +75,7 @@ pub(super) fn route(random: &mut Random, shape: Shape, listeners: &[Listener], n
     // Letters in front, so that the order of names is not that of numbers.
     let initial = char::from(b'a' + u8::try_from(random.below(26)).unwrap());
     HttpRoute {
-        namespace: *random.of(&NAMESPACES),
+        namespace: NAMESPACES[random.below(NAMESPACES.len())],
         name: format!("{initial}-{number}"),
         created: format!("2026-01-0{}T00:00:00Z", random.between(1, 3)),
         sections: deduplicated(sections),

@@ -51,7 +51,7 @@ pub(super) fn request(random: &mut Random, config: &Config) -> Request {
     Request {
         port: listener.port.min(PORTS - 1),
         http2,
-        method: method.unwrap_or(if random.percent(70) { "GET" } else { *random.of(&METHODS) }),
+        method: method.unwrap_or_else(|| if random.percent(70) { "GET" } else { *random.of(&METHODS) }),
         host,
         target,
         headers: headers(random, matched),
