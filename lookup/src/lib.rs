@@ -27,6 +27,9 @@ pub const METADATA_KEY: &str = "fleetgate.dev/proxy-module";
 /// What the module understands; a module of another version is not given tables to walk.
 pub const MODULE_VERSION: &str = "1";
 
+/// The Envoy that the module is made for, major and minor: the ABI of dynamic modules is as of that version.
+pub const ENVOY_VERSION: (u32, u32) = (1, 40);
+
 /// Name of the module: Envoy loads `lib<name>.so`.
 pub const MODULE_NAME: &str = "fleetgate_proxy";
 

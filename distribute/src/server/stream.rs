@@ -207,10 +207,17 @@ impl Proxy {
     }
 }
 
-/// True if the proxy says that it has the module, in the version that this server makes tables for.
+/// True if the proxy says that it has the module, in the version that this server makes tables for, and is an
+/// Envoy that the module is made for: of another one's ABI, Envoy may only warn in its log.
 fn walks(node: &Node) -> bool {
     let value = node.metadata.as_ref().and_then(|metadata| metadata.fields.get(lookup::METADATA_KEY));
-    value.is_some_and(|value| value.kind == Some(Kind::StringValue(lookup::MODULE_VERSION.to_owned())))
+    let says =
+        value.is_some_and(|value| value.kind == Some(Kind::StringValue(lookup::MODULE_VERSION.to_owned())));
+    let version = match &node.user_agent_version_type {
+        Some(UserAgentVersionType::UserAgentBuildVersion(build)) => build.version.as_ref(),
+        _ => None,
+    };
+    says && version.is_none_or(|one| (one.major_number, one.minor_number) == lookup::ENVOY_VERSION)
 }
 
 fn stopping() -> Status {
@@ -226,5 +233,40 @@ fn envoy_version(node: &Node) -> String {
             .map(|one| format!("{}.{}.{}", one.major_number, one.minor_number, one.patch))
             .unwrap_or_default(),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use envoy_types::pb::envoy::config::core::v3::BuildVersion;
+    use envoy_types::pb::envoy::r#type::v3::SemanticVersion;
+    use envoy_types::pb::google::protobuf::{Struct, Value};
+
+    use super::{Kind, Node, UserAgentVersionType, walks};
+
+    fn node(module: Option<&str>, minor: Option<u32>) -> Node {
+        let field = |value: &str| {
+            let value = Value { kind: Some(Kind::StringValue(value.to_owned())) };
+            Struct { fields: [(lookup::METADATA_KEY.to_owned(), value)].into() }
+        };
+        let build = |minor_number| {
+            let version = Some(SemanticVersion { major_number: 1, minor_number, patch: 0 });
+            UserAgentVersionType::UserAgentBuildVersion(BuildVersion { version, ..BuildVersion::default() })
+        };
+        Node { metadata: module.map(field), user_agent_version_type: minor.map(build), ..Node::default() }
+    }
+
+    #[test]
+    fn only_envoys_of_the_modules_version_walk() {
+        let version = Some(lookup::MODULE_VERSION);
+        assert!(walks(&node(version, Some(40))) && walks(&node(version, None)));
+        for other in [
+            node(version, Some(39)),
+            node(version, Some(41)),
+            node(Some("0"), Some(40)),
+            node(None, Some(40)),
+        ] {
+            assert!(!walks(&other), "{other:?}");
+        }
     }
 }
