@@ -117,6 +117,15 @@ impl Put {
         let body = body.into();
         Put { key, version: ContentHash::of(&body), body, private_key: None, routing: None }
     }
+
+    /// Size of what is encoded in it, bytes.
+    pub fn size(&self) -> usize {
+        let routes: usize = match &self.routing {
+            Some(Routing::Routes(set)) => set.entries.iter().map(|entry| entry.body.len()).sum(),
+            _ => 0,
+        };
+        self.body.len() + routes
+    }
 }
 
 /// Names a private key without containing it.

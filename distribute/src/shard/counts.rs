@@ -52,7 +52,7 @@ pub(super) fn stages(stats: &Stats) {
 /// Size of a delta as the translator made it, before it is put together for the proxies.
 pub(super) fn delta(delta: &Delta) {
     metrics::gauge!("fleetgate_revision").set(delta.revision.0 as f64);
-    let bytes: usize = delta.puts.iter().map(|put| put.body.len()).sum();
+    let bytes: usize = delta.puts.iter().map(proto::Put::size).sum();
     metrics::counter!("fleetgate_delta_bytes_total").increment(bytes as u64);
     let puts = delta.puts.iter().map(|put| (put.key.kind, "put"));
     let removes = delta.removes.iter().map(|key| (key.kind, "remove"));

@@ -149,7 +149,7 @@ fn summary(delta: &Delta) -> RecentDelta {
     let resource = |put: &proto::Put| RecentResource {
         kind: kind_name(put.key.kind),
         name: name(&put.key),
-        bytes: put.body.len(),
+        bytes: put.size(),
     };
     RecentDelta {
         revision: delta.revision,
@@ -158,7 +158,7 @@ fn summary(delta: &Delta) -> RecentDelta {
         removed: delta.removes.iter().take(NAMED).map(name).collect(),
         puts: delta.puts.len(),
         removes: delta.removes.len(),
-        bytes: delta.puts.iter().map(|put| put.body.len()).sum(),
+        bytes: delta.puts.iter().map(proto::Put::size).sum(),
         acked_ms: None,
     }
 }
