@@ -9,6 +9,7 @@ pub mod directory;
 mod fault;
 mod keys;
 mod kinds;
+pub mod kubernetes;
 mod limits;
 mod object;
 pub mod yaml;

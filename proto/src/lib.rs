@@ -13,6 +13,7 @@ pub mod hash;
 #[cfg(feature = "xds-json")]
 pub mod json;
 pub mod key;
+pub mod port;
 pub mod report;
 pub mod revision;
 pub mod routing;
@@ -21,6 +22,7 @@ pub use delta::{Delta, PrivateKeyRef, Put, XdsKey, XdsKind};
 pub use event::{Change, Event};
 pub use hash::ContentHash;
 pub use key::{ClusterId, Kind, Name, ResourceKey};
+pub use port::container_ports;
 pub use report::{Condition, Fault, JsonText, ListenerStatus, ObjectStatus, ParentStatus, Report};
 pub use revision::{Epoch, Partition, Revision};
 pub use routing::{RouteEntry, RouteSet, Routing};

@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("distribute", &["proto", "lookup", "store", "translate"]),
     ("loadtest", &["proto", "lookup", "ingest", "store", "translate", "distribute"]),
     ("fleetgate", &["proto", "lookup", "ingest", "store", "translate", "distribute"]),
+    ("testbed", &[]),
     ("xtask", &[]),
 ];
 

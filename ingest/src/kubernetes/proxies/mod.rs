@@ -1,0 +1,1 @@
+//! The proxies of each Gateway: Deployment, Service and what belongs to them.

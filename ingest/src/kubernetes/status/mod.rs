@@ -1,0 +1,1 @@
+//! Statuses, written back to the objects that they speak of.
