@@ -22,11 +22,11 @@ pub fn container_ports(ports: impl IntoIterator<Item = u16>) -> BTreeMap<u16, u1
         }
     }
     for port in high {
-        if !bound.contains_key(&port) {
+        bound.entry(port).or_insert_with(|| {
             let free = free(port, |candidate| !taken.contains(&candidate) && !ports.contains(&candidate));
             taken.insert(free);
-            bound.insert(port, free);
-        }
+            free
+        });
     }
     bound
 }
