@@ -9,7 +9,7 @@ use crate::{
     piece::{Content, Piece, Verdict},
     quarantine::{Lane, Trials},
     resource::{ResourceId, ResourceType},
-    tables::{PieceId, RouteTables, encode_scope},
+    tables::{PieceId, RouteTables, Turn, encode_scope},
 };
 
 /// What a proxy that asks for a resource should have.
@@ -287,6 +287,11 @@ impl Scope {
     /// Names of the tables that a table leads to.
     pub(crate) fn leads_to(&self, table: &ArcStr) -> Vec<String> {
         self.tables_of(table).map_or_else(Vec::new, |tables| tables.leads_to(table))
+    }
+
+    /// When the last change of a table goes out.
+    pub(crate) fn turn(&self, table: &ArcStr) -> Turn {
+        self.tables_of(table).map_or(Turn::Gains, |tables| tables.turn(table))
     }
 
     /// A proxy asks for a resource by its name.

@@ -32,10 +32,24 @@ pub(crate) struct PieceId {
     pub(crate) route: ArcStr,
 }
 
+/// When a changed table goes to a proxy that is owed several: what a host is routed by must not leave one table
+/// before it is in the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Turn {
+    /// It is new, or has hosts that it had not.
+    Gains,
+    /// It has the hosts that it had.
+    Keeps,
+    /// It lacks hosts that it had.
+    Loses,
+}
+
 /// A table as it is served.
 #[derive(Debug)]
 struct Table {
     name: ArcStr,
+    domains: Vec<ArcStr>,
+    turn: Turn,
     /// None while it is to be computed or if there is nothing to begin it with.
     version: Option<ContentHash>,
     /// Of the whole table none until somebody asks for it.
@@ -62,6 +76,19 @@ pub(crate) struct RouteTables {
     /// Changes since the last [`RouteTables::settle`], by domain.
     touched: BTreeMap<ArcStr, Touch>,
     all_touched: bool,
+}
+
+impl Turn {
+    /// Of a table that has other domains than before; both are sorted.
+    fn of(is_new: bool, before: &[ArcStr], after: &[ArcStr]) -> Turn {
+        let all_in =
+            |these: &[ArcStr], those: &[ArcStr]| these.iter().all(|one| those.binary_search(one).is_ok());
+        match (is_new || !all_in(after, before), all_in(before, after)) {
+            (true, _) => Turn::Gains,
+            (false, true) => Turn::Keeps,
+            (false, false) => Turn::Loses,
+        }
+    }
 }
 
 impl RouteTables {
@@ -120,6 +147,11 @@ impl RouteTables {
             let all: Vec<ArcStr> = self.hosts.served().cloned().collect();
             self.refresh_whole(all.iter(), seq);
         }
+    }
+
+    /// When the last change of a table goes out.
+    pub(crate) fn turn(&self, table: &str) -> Turn {
+        self.ids.get(table).and_then(|id| self.tables.get(id)).map_or(Turn::Gains, |table| table.turn)
     }
 
     /// Names of the tables that a table leads to, but for those that lead to it: nobody comes there otherwise.
@@ -221,11 +253,16 @@ impl RouteTables {
         if all {
             changes.dirty.extend(self.tables.keys().filter(|id| **id != TableId::Whole).cloned());
         }
+        let mut turns = BTreeMap::new();
         for id in changes.dirty {
-            if self.refresh(&id, seq) {
-                touched.extend(self.tables.get(&id).map(|table| table.name.clone()));
+            if self.refresh(&id, seq)
+                && let Some(table) = self.tables.get(&id)
+            {
+                touched.push(table.name.clone());
+                turns.insert(id, table.turn);
             }
         }
+        self.turn_directories(&turns);
         if self.refresh_whole(hosts.keys(), seq) {
             touched.push(self.name.clone());
         }
@@ -290,7 +327,10 @@ impl RouteTables {
     fn add(&mut self, id: TableId) {
         let name = ArcStr::from(name(&self.name, &id));
         self.ids.insert(name.clone(), id.clone());
-        self.tables.insert(id, Table { name, version: None, body: None, seq: 0 });
+        self.tables.insert(
+            id,
+            Table { name, domains: Vec::new(), turn: Turn::Gains, version: None, body: None, seq: 0 },
+        );
     }
 
     /// Makes a table anew; true if it is another than before.
@@ -304,13 +344,29 @@ impl RouteTables {
             }
             (version, Bytes::from(body))
         });
+        let mut domains = self.layout.domains(id, &self.hosts);
+        domains.sort_unstable();
         let Some(table) = self.tables.get_mut(id) else { return false };
         let changed = table.version != made.as_ref().map(|(version, _)| *version);
         if changed {
+            table.turn = Turn::of(table.version.is_none(), &table.domains, &domains);
+            table.domains = domains;
             (table.version, table.body) = made.unzip();
             table.seq = seq;
         }
         changed
+    }
+
+    /// A host is found in the tables that a directory of hosts leads to: it comes with them, or goes when they
+    /// have gone.
+    fn turn_directories(&mut self, changed: &BTreeMap<TableId, Turn>) {
+        let gains = changed.values().any(|turn| *turn == Turn::Gains);
+        for id in [TableId::Root, TableId::Wildcard] {
+            let table = self.tables.get_mut(&id).filter(|table| table.domains.is_empty());
+            if let Some(table) = table.filter(|_| changed.contains_key(&id)) {
+                table.turn = if gains { Turn::Gains } else { Turn::Loses };
+            }
+        }
     }
 
     /// Takes virtual hosts into the table that has all of them; true if it is another than before.

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use prost::Message;
 use proto::{ContentHash, RouteEntry, RouteSet, Routing};
 
-use super::{PieceId, RouteTables};
+use super::{PieceId, RouteTables, Turn};
 use crate::piece::Content;
 
 const DOMAINS: [&str; 10] =
@@ -338,4 +338,20 @@ fn a_route_beside_many_others_leaves_their_tables_alone() {
     let of_api = format!("t#path/one.example.com/{:08x}/", lookup::hash(b"api"));
     assert!(tables.names().filter(|name| name.starts_with(&of_api)).count() > 5000 / 128);
     assert!(!touched.iter().any(|name| name.starts_with(&of_api)), "{touched:?}");
+}
+
+#[test]
+fn tables_that_gain_hosts_have_the_first_turn_and_those_that_lose_some_the_last() {
+    let names = |text: &str| text.split_whitespace().map(proto::ArcStr::from).collect::<Vec<_>>();
+    for (is_new, before, after, turn) in [
+        (true, "", "a b", Turn::Gains),
+        (false, "a b", "a b c", Turn::Gains),
+        (false, "a b", "b c", Turn::Gains),
+        (false, "a b", "a b", Turn::Keeps),
+        (false, "a b", "b", Turn::Loses),
+        (false, "a", "", Turn::Loses),
+    ] {
+        assert_eq!(Turn::of(is_new, &names(before), &names(after)), turn, "{before} -> {after}");
+    }
+    assert!(Turn::Gains < Turn::Keeps && Turn::Keeps < Turn::Loses);
 }

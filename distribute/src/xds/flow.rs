@@ -12,6 +12,7 @@ use super::{
     secret::joined,
     session::{Mark, Output, Session},
     subscriptions::{Sent, Subscriptions},
+    turns::Turns,
     wire::endpoints_of,
 };
 use crate::{
@@ -33,6 +34,8 @@ enum Step {
     Nothing,
     /// Not yet.
     Wait,
+    /// Not before the proxy has these tables.
+    WaitFor(Vec<String>),
     Remove,
     Put(Resource, u64),
 }
@@ -79,11 +82,21 @@ impl Session {
             observed: 0,
         };
         let mut effect = Effect::default();
-        for (name, mark) in std::mem::take(&mut self.of(kind).dirty) {
+        let mut turns = Turns::default();
+        for (name, mark) in turns.ordered(std::mem::take(&mut self.of(kind).dirty), kind, scope) {
+            if !turns.has_come(&name, scope) {
+                self.of(kind).dirty.insert(name, mark);
+                continue;
+            }
             self.of(kind).prove_inherited(kind, &name, scope, &mut effect);
             match self.of(kind).step(kind, &name, mark, At { may_remove, nonce }, scope, keys) {
                 Step::Nothing => continue,
                 Step::Wait => {
+                    self.of(kind).dirty.insert(name, mark);
+                    continue;
+                }
+                Step::WaitFor(lacks) => {
+                    turns.waits(&name, lacks, scope);
                     self.of(kind).dirty.insert(name, mark);
                     continue;
                 }
@@ -93,6 +106,7 @@ impl Session {
                     response.removed.push(name);
                 }
                 Step::Put(resource, seq) => {
+                    turns.goes(&resource.name, scope);
                     push.items.push(self.item(kind, &resource, seq, nonce, mark, scope));
                     response.resources.push(resource);
                 }
@@ -256,8 +270,11 @@ impl Subscriptions {
                 if inherited && scope.leaves_out(kind, name) {
                     return Step::Nothing;
                 }
-                if kind == ResourceType::Route && !self.has_all(&scope.leads_to(name), at.nonce, scope) {
-                    return Step::Wait;
+                if kind == ResourceType::Route {
+                    let lacks = self.lacks(scope.leads_to(name), at.nonce, scope);
+                    if !lacks.is_empty() {
+                        return Step::WaitFor(lacks);
+                    }
                 }
                 let Some((body, key)) = scope.body(kind, name) else { return Step::Nothing };
                 let body = match key {
@@ -271,14 +288,16 @@ impl Subscriptions {
         }
     }
 
-    /// True if the proxy has accepted all these tables, since they are there or as they are now. Call while no
+    /// The tables that the proxy has not accepted, neither since they are there nor as they are now. Call while no
     /// push is unanswered but the one that is being made.
-    fn has_all(&self, tables: &[String], nonce: u64, scope: &Scope) -> bool {
-        tables.iter().all(|table| {
-            let Some(sent) = self.sent.get(table.as_str()) else { return false };
-            let now = |version| matches!(scope.offer(ResourceType::Route, &table.as_str().into()), Offer::Ready { version: now, .. } if now == version);
-            sent.nonce != nonce && (sent.nonce != 0 || sent.version.is_some_and(now))
-        })
+    fn lacks(&self, mut tables: Vec<String>, nonce: u64, scope: &Scope) -> Vec<String> {
+        tables.retain(|table| {
+            let Some(sent) = self.sent.get(table.as_str()) else { return true };
+            let offer = || scope.offer(ResourceType::Route, &table.as_str().into());
+            let is_now = |version| matches!(offer(), Offer::Ready { version: now, .. } if now == version);
+            sent.nonce == nonce || (sent.nonce == 0 && !sent.version.is_some_and(is_now))
+        });
+        tables
     }
 
     /// A proxy is told of a removal if it has the resource. It is told that something it asked for

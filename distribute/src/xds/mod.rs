@@ -7,6 +7,7 @@ mod response;
 mod secret;
 mod session;
 mod subscriptions;
+mod turns;
 mod wire;
 
 #[cfg(test)]

@@ -121,9 +121,6 @@ impl Changes {
         }
         let old = routes[index].clone();
         (new.namespace, new.name) = (old.namespace, old.name.clone());
-        // Of its own hosts: tables of different hosts do not change in one moment, so a route that leaves a host
-        // for a wider or narrower one may for a moment be of neither.
-        (new.sections, new.hostnames) = (old.sections.clone(), old.hostnames.clone());
         routes[index] = new.clone();
         vec![old, new]
     }
