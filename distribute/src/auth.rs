@@ -3,13 +3,22 @@
 use bytes::Bytes;
 use proto::{PrivateKeyRef, ResourceKey};
 
+/// What a proxy brought along to say who it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peer<'a> {
+    /// The token of its stream.
+    pub bearer_token: Option<&'a str>,
+    /// The certificate that its connection proved to hold, DER; verified against the server's authorities.
+    pub certificate: Option<&'a [u8]>,
+}
+
 /// Says which scope a proxy may have.
 pub trait Authenticate: Send + Sync {
-    /// The Gateway that the bearer's token names. Called once a stream, before anything is sent.
+    /// The Gateway that the peer may serve. Called once a stream, before anything is sent.
     ///
     /// # Errors
-    /// A sentence for the operator of the proxy, if the token is absent, unknown, or not for this node.
-    fn scope(&self, bearer_token: Option<&str>, node_id: &str) -> Result<ResourceKey, String>;
+    /// A sentence for the operator of the proxy, if its credential is absent, unknown, or not for this node.
+    fn scope(&self, peer: Peer<'_>, node_id: &str) -> Result<ResourceKey, String>;
 }
 
 /// Holds private keys, which never enter a delta.

@@ -34,7 +34,7 @@ pub mod shard;
 mod tables;
 mod xds;
 
-pub use auth::{Authenticate, PrivateKeys};
+pub use auth::{Authenticate, Peer, PrivateKeys};
 pub use distributor::{Distributor, Feedback, Options, Served};
 pub use registry::{LastNack, ProxyState, RouteTablesMode};
 pub use resource::ResourceType;

@@ -2,6 +2,7 @@
 
 mod codec;
 mod stream;
+mod tls;
 
 use std::{
     convert::Infallible,
@@ -17,6 +18,7 @@ use tokio::{
     net::{TcpListener, UnixListener},
     sync::watch,
 };
+use tokio_rustls::rustls::ServerConfig;
 use tonic::{
     Request, Status, Streaming,
     body::Body,
@@ -42,6 +44,8 @@ const GRACE: Duration = Duration::from_secs(1);
 pub enum Listener {
     /// A TCP socket.
     Tcp(TcpListener),
+    /// A TCP socket with mutual TLS; the configuration must demand a client certificate.
+    Tls(TcpListener, watch::Receiver<Arc<ServerConfig>>),
     /// A Unix socket.
     Unix(UnixListener),
 }
@@ -78,6 +82,11 @@ impl Distributor {
                 Listener::Tcp(socket) => {
                     let incoming = TcpIncoming::from(socket).with_nodelay(Some(true));
                     builder.serve_with_incoming_shutdown(ads, incoming, stopping).await
+                }
+                Listener::Tls(socket, config) => {
+                    builder
+                        .serve_with_incoming_shutdown(ads, tls::connections(socket, config), stopping)
+                        .await
                 }
                 Listener::Unix(socket) => {
                     let incoming = UnixListenerStream::new(socket);

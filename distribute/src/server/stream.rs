@@ -14,9 +14,9 @@ use tokio::{
 };
 use tonic::{Request, Status, Streaming, codegen::tokio_stream::wrappers::ReceiverStream};
 
-use super::{Ads, Slot, wait};
+use super::{Ads, Slot, tls::PeerCertificate, wait};
 use crate::{
-    auth::bearer,
+    auth::{Peer, bearer},
     distributor::{Distributor, Feedback, Inbox, Shared, lock},
     metrics,
     registry::{LastNack, unix_seconds},
@@ -35,6 +35,7 @@ pub(super) async fn open(
 ) -> Result<ReceiverStream<Result<Response, Status>>, Status> {
     let slot = Slot::take(&ads.distributor)?;
     let token = bearer(request.metadata().as_ref()).map(str::to_owned);
+    let certificate = request.extensions().get::<Option<PeerCertificate>>().cloned().flatten();
     let mut requests = request.into_inner();
     let patience = ads.distributor.inner.options.first_request_timeout;
     let first = tokio::select! {
@@ -49,7 +50,9 @@ pub(super) async fn open(
             "the first request carries no node.id: set node.id in the bootstrap of the proxy",
         ));
     };
-    let scope = ads.auth.scope(token.as_deref(), &node.id).map_err(Status::unauthenticated)?;
+    let certificate = certificate.as_ref().map(|PeerCertificate(der)| &der[..]);
+    let peer = Peer { bearer_token: token.as_deref(), certificate };
+    let scope = ads.auth.scope(peer, &node.id).map_err(Status::unauthenticated)?;
     let shared = ads.distributor.shared(&scope);
     let walks = walks(node);
     let (responses, stream) = mpsc::channel(QUEUE);

@@ -38,6 +38,8 @@ pub(crate) struct PieceId {
 pub(crate) enum Turn {
     /// It is new, or has hosts that it had not.
     Gains,
+    /// It leads to hosts that could not be found before.
+    Finds,
     /// It has the hosts that it had.
     Keeps,
     /// It lacks hosts that it had.
@@ -253,16 +255,17 @@ impl RouteTables {
         if all {
             changes.dirty.extend(self.tables.keys().filter(|id| **id != TableId::Whole).cloned());
         }
-        let mut turns = BTreeMap::new();
         for id in changes.dirty {
-            if self.refresh(&id, seq)
-                && let Some(table) = self.tables.get(&id)
-            {
-                touched.push(table.name.clone());
-                turns.insert(id, table.turn);
+            if !self.refresh(&id, seq) {
+                continue;
+            }
+            let Some(table) = self.tables.get_mut(&id) else { continue };
+            touched.push(table.name.clone());
+            // A host is found in the tables that a directory of hosts leads to: it comes and goes with it.
+            if matches!(id, TableId::Root | TableId::Wildcard) && table.domains.is_empty() {
+                table.turn = if changes.gains.contains(&id) { Turn::Finds } else { Turn::Loses };
             }
         }
-        self.turn_directories(&turns);
         if self.refresh_whole(hosts.keys(), seq) {
             touched.push(self.name.clone());
         }
@@ -355,18 +358,6 @@ impl RouteTables {
             table.seq = seq;
         }
         changed
-    }
-
-    /// A host is found in the tables that a directory of hosts leads to: it comes with them, or goes when they
-    /// have gone.
-    fn turn_directories(&mut self, changed: &BTreeMap<TableId, Turn>) {
-        let gains = changed.values().any(|turn| *turn == Turn::Gains);
-        for id in [TableId::Root, TableId::Wildcard] {
-            let table = self.tables.get_mut(&id).filter(|table| table.domains.is_empty());
-            if let Some(table) = table.filter(|_| changed.contains_key(&id)) {
-                table.turn = if gains { Turn::Gains } else { Turn::Loses };
-            }
-        }
     }
 
     /// Takes virtual hosts into the table that has all of them; true if it is another than before.

@@ -25,8 +25,8 @@ pub(crate) const FOREVER: Duration = Duration::from_secs(30);
 struct Tokens;
 
 impl Authenticate for Tokens {
-    fn scope(&self, bearer_token: Option<&str>, node_id: &str) -> Result<ResourceKey, String> {
-        let name = bearer_token.and_then(|token| token.strip_prefix("token-"));
+    fn scope(&self, peer: distribute::Peer<'_>, node_id: &str) -> Result<ResourceKey, String> {
+        let name = peer.bearer_token.and_then(|token| token.strip_prefix("token-"));
         name.map(gateway).ok_or_else(|| format!("no known token came with node {node_id}"))
     }
 }

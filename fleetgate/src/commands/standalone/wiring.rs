@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bytes::Bytes;
-use distribute::{Authenticate, Distributor, Listener, PrivateKeys};
+use distribute::{Authenticate, Distributor, Listener, Peer, PrivateKeys};
 use ingest::KeyStore;
 use ingest::directory::{Batch, Handle};
 use proto::{Event, Kind, PrivateKeyRef, ResourceKey};
@@ -29,8 +29,8 @@ impl PrivateKeys for Keys {
 pub(super) struct Authenticator(pub(super) Tokens);
 
 impl Authenticate for Authenticator {
-    fn scope(&self, bearer_token: Option<&str>, _node_id: &str) -> Result<ResourceKey, String> {
-        self.0.gateway(bearer_token)
+    fn scope(&self, peer: Peer<'_>, _node_id: &str) -> Result<ResourceKey, String> {
+        self.0.gateway(peer.bearer_token)
     }
 }
 
