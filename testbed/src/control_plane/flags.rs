@@ -1,0 +1,82 @@
+//! What the programs are started with.
+
+use crate::bed::{BRIDGE, ClusterDir, Plan, SERVICES, VIPS};
+
+use super::NODE;
+
+/// Controllers that a cluster with one node and no cloud has use for.
+const CONTROLLERS: &str = "daemonset-controller,deployment-controller,disruption-controller,endpoints-controller,\
+endpointslice-controller,endpointslice-mirroring-controller,garbage-collector-controller,\
+horizontal-pod-autoscaler-controller,job-controller,namespace-controller,node-lifecycle-controller,\
+pod-garbage-collector-controller,replicaset-controller,root-ca-certificate-publisher-controller,\
+serviceaccount-controller,serviceaccount-token-controller,statefulset-controller";
+
+fn path(dir: &ClusterDir, flag: &str, file: &str) -> String {
+    format!("--{flag}={}", dir.join(file).display())
+}
+
+pub(super) fn etcd(dir: &ClusterDir) -> Vec<String> {
+    vec![
+        path(dir, "data-dir", "etcd"),
+        "--listen-client-urls=http://127.0.0.1:2379".into(),
+        "--advertise-client-urls=http://127.0.0.1:2379".into(),
+        "--listen-peer-urls=http://127.0.0.1:2380".into(),
+        // The data is worth nothing once the bed is gone.
+        "--unsafe-no-fsync".into(),
+        "--log-level=warn".into(),
+    ]
+}
+
+pub(super) fn api_server(dir: &ClusterDir, plan: &Plan) -> Vec<String> {
+    vec![
+        "--etcd-servers=http://127.0.0.1:2379".into(),
+        format!("--secure-port={}", plan.port),
+        "--bind-address=0.0.0.0".into(),
+        format!("--advertise-address={}", plan.node_address()),
+        format!("--service-cluster-ip-range={SERVICES}"),
+        path(dir, "tls-cert-file", "apiserver.crt"),
+        path(dir, "tls-private-key-file", "apiserver.key"),
+        path(dir, "client-ca-file", "ca.crt"),
+        path(dir, "kubelet-client-certificate", "kubelet-client.crt"),
+        path(dir, "kubelet-client-key", "kubelet-client.key"),
+        path(dir, "service-account-key-file", "tokens.pub"),
+        path(dir, "service-account-signing-key-file", "tokens.key"),
+        "--service-account-issuer=https://kubernetes.default.svc".into(),
+        "--authorization-mode=Node,RBAC".into(),
+        "--allow-privileged=true".into(),
+        "--profiling=false".into(),
+    ]
+}
+
+pub(super) fn controller_manager(dir: &ClusterDir) -> Vec<String> {
+    let kubeconfig = "controller-manager.kubeconfig";
+    vec![
+        path(dir, "kubeconfig", kubeconfig),
+        path(dir, "authentication-kubeconfig", kubeconfig),
+        path(dir, "authorization-kubeconfig", kubeconfig),
+        path(dir, "service-account-private-key-file", "tokens.key"),
+        path(dir, "root-ca-file", "ca.crt"),
+        "--use-service-account-credentials=true".into(),
+        "--leader-elect=false".into(),
+        "--bind-address=127.0.0.1".into(),
+        format!("--controllers={CONTROLLERS}"),
+        "--kube-api-qps=200".into(),
+        "--kube-api-burst=400".into(),
+        "--endpointslice-updates-batch-period=0s".into(),
+        "--profiling=false".into(),
+    ]
+}
+
+pub(super) fn node(dir: &ClusterDir, plan: &Plan) -> Vec<String> {
+    let mut flags = vec![
+        "node".to_owned(),
+        format!("--kubeconfig={}", dir.join("node.kubeconfig").display()),
+        format!("--name={NODE}"),
+        format!("--pod-cidr={}", plan.pod_cidr()),
+        format!("--bridge={BRIDGE}"),
+        format!("--vip-cidr={VIPS}"),
+        format!("--dir={}", dir.join("node").display()),
+    ];
+    flags.extend(plan.images.iter().map(|images| format!("--images={}", images.display())));
+    flags
+}
