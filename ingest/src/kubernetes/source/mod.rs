@@ -1,1 +1,5 @@
 //! The API server as a source of events.
+
+mod seen;
+
+pub use seen::{Observed, Seen};
