@@ -1,18 +1,32 @@
 //! What is wrong with what a user wrote, and where.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proto::ResourceKey;
 use serde::Serialize;
 
+/// Where a fault is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Place {
+    /// In a directory.
+    File {
+        /// The file, relative to the directory of the source (the directory itself if it is at fault).
+        path: PathBuf,
+        /// Line, from 1; none if the whole file is at fault.
+        line: Option<usize>,
+    },
+    /// In an API server as such, or in one of its resources, e.g. `gateways.gateway.networking.k8s.io`.
+    Api(String),
+    /// In an object of an API server.
+    Object,
+}
+
 /// Something in a source for a person to mend.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct SourceFault {
-    /// The file, relative to the directory of the source (the directory itself if it is at fault).
-    pub file: PathBuf,
-    /// Line, from 1; none if the whole file is at fault.
-    pub line: Option<usize>,
+    /// Where it is.
+    pub place: Place,
     /// The object, if it is known.
     pub object: Option<ResourceKey>,
     /// Path of the field, e.g. `metadata.name`; empty if it is not one field.
@@ -23,14 +37,29 @@ pub struct SourceFault {
     pub remedy: String,
 }
 
-/// `FILE:LINE: OBJECT: FIELD: problem; remedy`
+impl SourceFault {
+    /// The file that it is in.
+    pub fn file(&self) -> Option<&Path> {
+        let Place::File { path, .. } = &self.place else { return None };
+        Some(path)
+    }
+
+    /// The line of the file, from 1.
+    pub fn line(&self) -> Option<usize> {
+        let Place::File { line, .. } = &self.place else { return None };
+        *line
+    }
+}
+
+/// `FILE:LINE: OBJECT: FIELD: problem; remedy`, with the API's resource for the file where there is none.
 impl fmt::Display for SourceFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
+        match &self.place {
+            Place::File { path, line: None } => write!(f, "{}: ", path.display())?,
+            Place::File { path, line: Some(line) } => write!(f, "{}:{line}: ", path.display())?,
+            Place::Api(resource) => write!(f, "{resource}: ")?,
+            Place::Object => {}
         }
-        f.write_str(": ")?;
         if let Some(object) = &self.object {
             write!(f, "{object}: ")?;
         }
@@ -55,8 +84,7 @@ impl DocumentFault {
     /// Places the fault in a file.
     pub(crate) fn placed(&self, file: PathBuf, first_line: usize) -> SourceFault {
         SourceFault {
-            file,
-            line: Some(first_line + self.line),
+            place: Place::File { path: file, line: Some(first_line + self.line) },
             object: self.object.clone(),
             field: self.field.clone(),
             problem: self.problem.clone(),

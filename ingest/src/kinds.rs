@@ -5,25 +5,55 @@ use proto::{Kind, literal};
 /// A kind and the versions of it that are understood.
 pub(crate) struct Known {
     pub(crate) kind: Kind,
-    versions: &'static [&'static str],
+    /// Its name in paths of the API.
+    pub(crate) plural: &'static str,
+    /// Newest first.
+    pub(crate) versions: &'static [&'static str],
+    /// True if we write its status.
+    pub(crate) has_status: bool,
+    /// Field selector of the objects that are read.
+    pub(crate) fields: Option<&'static str>,
 }
 
-const fn known(kind: Kind, versions: &'static [&'static str]) -> Known {
-    Known { kind, versions }
+const fn known(kind: Kind, plural: &'static str, versions: &'static [&'static str]) -> Known {
+    Known { kind, plural, versions, has_status: false, fields: None }
 }
+
+impl Known {
+    const fn with_status(mut self) -> Known {
+        self.has_status = true;
+        self
+    }
+
+    const fn only(mut self, fields: &'static str) -> Known {
+        self.fields = Some(fields);
+        self
+    }
+
+    /// `plural.group`, the name of its CRD.
+    pub(crate) fn resource(&self) -> String {
+        let dot = if self.kind.group().is_empty() { "" } else { "." };
+        format!("{}{dot}{}", self.plural, self.kind.group())
+    }
+}
+
+/// Secrets that others keep their own things in, often large.
+const TLS_OR_OPAQUE: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,\
+    type!=kubernetes.io/dockerconfigjson,type!=kubernetes.io/dockercfg,type!=bootstrap.kubernetes.io/token,\
+    type!=kubernetes.io/basic-auth,type!=kubernetes.io/ssh-auth";
 
 /// In the order in which events of one batch go out: what is referred to before what refers to it.
 pub(crate) static KINDS: [Known; 10] = [
-    known(Kind::NAMESPACE, &["v1"]),
-    known(Kind::GATEWAY_CLASS, &["v1", "v1beta1"]),
-    known(Kind::REFERENCE_GRANT, &["v1", "v1beta1"]),
-    known(Kind::SECRET, &["v1"]),
-    known(Kind::CONFIG_MAP, &["v1"]),
-    known(Kind::SERVICE, &["v1"]),
-    known(Kind::ENDPOINT_SLICE, &["v1"]),
-    known(Kind::BACKEND_TLS_POLICY, &["v1", "v1alpha3"]),
-    known(Kind::GATEWAY, &["v1", "v1beta1"]),
-    known(Kind::HTTP_ROUTE, &["v1", "v1beta1"]),
+    known(Kind::NAMESPACE, "namespaces", &["v1"]),
+    known(Kind::GATEWAY_CLASS, "gatewayclasses", &["v1", "v1beta1"]).with_status(),
+    known(Kind::REFERENCE_GRANT, "referencegrants", &["v1", "v1beta1"]),
+    known(Kind::SECRET, "secrets", &["v1"]).only(TLS_OR_OPAQUE),
+    known(Kind::CONFIG_MAP, "configmaps", &["v1"]),
+    known(Kind::SERVICE, "services", &["v1"]),
+    known(Kind::ENDPOINT_SLICE, "endpointslices", &["v1"]),
+    known(Kind::BACKEND_TLS_POLICY, "backendtlspolicies", &["v1", "v1alpha3"]).with_status(),
+    known(Kind::GATEWAY, "gateways", &["v1", "v1beta1"]).with_status(),
+    known(Kind::HTTP_ROUTE, "httproutes", &["v1", "v1beta1"]).with_status(),
 ];
 
 /// Place of a kind in [`KINDS`]; last if it is not one of them.

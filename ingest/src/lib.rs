@@ -1,4 +1,4 @@
-//! Sources: where Kubernetes objects come from. Here, a directory of YAML that is watched.
+//! Sources: where Kubernetes objects come from. A directory of YAML, or an API server, that is watched.
 //!
 //! ```text
 //! file ─split─▶ documents ─compose─▶ values ─check, trim─▶ objects ─compare with last─▶ events
@@ -12,9 +12,11 @@ mod kinds;
 pub mod kubernetes;
 mod limits;
 mod object;
+mod source;
 pub mod yaml;
 
-pub use fault::SourceFault;
+pub use fault::{Place, SourceFault};
 pub use keys::KeyStore;
 pub use limits::{Limits, Schema};
 pub use object::spec_hash;
+pub use source::{Batch, Known};

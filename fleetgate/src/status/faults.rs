@@ -77,8 +77,8 @@ impl FaultLog {
     pub(super) fn to_json(&self) -> Vec<Value> {
         let source = self.source.iter().map(|fault| {
             json!({
-                "file": fault.file.to_string_lossy(),
-                "line": fault.line,
+                "file": fault.file().map(|file| file.to_string_lossy()),
+                "line": fault.line(),
                 "object": fault.object.as_ref().map(ToString::to_string),
                 "field": fault.field,
                 "problem": fault.problem,

@@ -11,9 +11,10 @@ mod watch;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use proto::{Change, ClusterId, ContentHash, Epoch, Event, ResourceKey};
+use proto::{ClusterId, Epoch, Event, ResourceKey};
 use tokio::sync::mpsc::Receiver;
 
+pub use crate::source::{Batch, Known};
 use crate::{KeyStore, Limits, SourceFault};
 use tree::Tree;
 use watch::Message;
@@ -44,43 +45,6 @@ impl Options {
             limits: Limits::default(),
         }
     }
-}
-
-/// The newest state of an object in the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// The object.
-    pub key: ResourceKey,
-    /// Its resource version, as this source gave it.
-    pub resource_version: String,
-    /// Its generation.
-    pub generation: i64,
-    /// [`crate::spec_hash`] of its payload. Without it, any change counts as one of the spec.
-    pub spec_hash: Option<ContentHash>,
-}
-
-impl Known {
-    /// What an upsert says; none for other events.
-    pub fn of(event: &Event) -> Option<Known> {
-        let Change::Upsert(payload) = &event.change else { return None };
-        Some(Known {
-            key: event.key.clone(),
-            resource_version: event.resource_version.to_string(),
-            generation: event.generation,
-            spec_hash: crate::spec_hash(payload),
-        })
-    }
-}
-
-/// What changed at once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// Upserts, what is referred to first; then deletes, the other way round; then `Synced`.
-    pub events: Vec<Event>,
-    /// The full current list of faults, if it changed.
-    pub faults: Option<Vec<SourceFault>>,
-    /// True if the first complete listing ends with this batch.
-    pub listed: bool,
 }
 
 /// Where something is written.
@@ -176,7 +140,7 @@ pub fn read_once(options: Options) -> Result<Listing, Error> {
     let keys = Arc::new(KeyStore::new());
     let mut tree = Tree::new(options, keys.clone());
     let files = scan::scan(&tree.root, &tree.root, tree.limits(), &mut |_| ());
-    let batch = tree.list(&files, scan::unix_nanos());
+    let batch = tree.list(&files, crate::source::unix_nanos());
     let faults = tree.faults();
     Ok(Listing { events: batch.events, faults, keys, tree })
 }

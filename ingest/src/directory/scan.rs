@@ -1,7 +1,6 @@
 //! Listing directories.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::names::{is_hidden, is_source};
 use crate::Limits;
@@ -51,9 +50,4 @@ fn may_enter(root: &Path, directory: &Path, limits: &Limits) -> bool {
         .skip(1)
         .take_while(|ancestor| ancestor.starts_with(root))
         .any(|ancestor| ancestor.canonicalize().is_ok_and(|ancestor| ancestor == target))
-}
-
-pub(super) fn unix_nanos() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -8,7 +8,8 @@ use proto::{Change, Epoch, Event, Kind, ResourceKey};
 use super::Batch;
 use super::file::RelativePath;
 use super::tree::{Claim, Content, Emitted, Pass, Taking, Tree};
-use crate::kinds::{KINDS, rank};
+use crate::kinds::KINDS;
+use crate::source::order;
 
 impl Tree {
     /// The first complete listing.
@@ -58,10 +59,7 @@ impl Tree {
             }
         }
         deletes.extend(self.unseen(observed));
-        upserts.sort_by(|a, b| order(a).cmp(&order(b)));
-        deletes.sort_by(|a, b| order(b).cmp(&order(a)));
-        upserts.append(&mut deletes);
-        Batch { events: upserts, faults: self.changed_faults(), listed: false }
+        Batch { events: order(upserts, deletes), faults: self.changed_faults(), listed: false }
     }
 
     /// What the log had at the start and no file has: gone, unless a file hides it.
@@ -159,8 +157,4 @@ fn content<'p>(key: &ResourceKey, winner: &Claim, pass: &'p mut Pass) -> Option<
     pass.contents.get_mut(key)?.iter_mut().find(|content| {
         content.document == winner.document && content.item == winner.item && content.file == winner.file
     })
-}
-
-fn order(event: &Event) -> (usize, &ResourceKey) {
-    (rank(&event.key.kind), &event.key)
 }

@@ -16,7 +16,7 @@ use super::read::{Read, Stamp, read};
 use super::{Location, Options};
 use crate::object::{Fresh, ObjectState};
 use crate::yaml::{Lines, split};
-use crate::{KeyStore, Limits, SourceFault};
+use crate::{KeyStore, Limits, Place, SourceFault};
 
 /// The state of the source.
 #[derive(Debug)]
@@ -331,8 +331,7 @@ impl Tree {
         let Some((winner, losers)) = claims.split_first() else { return Vec::new() };
         let place = format!("{}:{}", winner.file.display(), self.line(winner));
         let fault = |claim: &&Claim| SourceFault {
-            file: claim.file.to_path_buf(),
-            line: Some(self.line(claim)),
+            place: Place::File { path: claim.file.to_path_buf(), line: Some(self.line(claim)) },
             object: Some(key.clone()),
             field: "metadata.name".to_owned(),
             problem: format!("the object is also in {place}, which is the one in effect"),
@@ -399,8 +398,7 @@ fn set(files: &mut BTreeSet<RelativePath>, path: &RelativePath, on: bool) {
 
 fn whole_file(path: &Path, problem: &str, remedy: &str) -> SourceFault {
     SourceFault {
-        file: path.to_path_buf(),
-        line: None,
+        place: Place::File { path: path.to_path_buf(), line: None },
         object: None,
         field: String::new(),
         problem: problem.to_owned(),

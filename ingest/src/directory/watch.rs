@@ -14,8 +14,9 @@ use tokio::sync::mpsc;
 use super::Batch;
 use super::file::RelativePath;
 use super::names::{is_hidden, is_source};
-use super::scan::{scan, unix_nanos};
+use super::scan::scan;
 use super::tree::{Loaded, Pass, Taking, Tree};
+use crate::source::unix_nanos;
 
 /// How often a directory that has vanished is looked for.
 const RETURN_POLL: Duration = Duration::from_secs(1);

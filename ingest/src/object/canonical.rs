@@ -24,7 +24,7 @@ pub(super) fn write(object: &Map<String, Value>) -> (Vec<u8>, ContentHash) {
     (out, spec)
 }
 
-/// Hash of all but metadata and status of a trimmed object, as in `directory::Known`; none if
+/// Hash of all but metadata and status of a trimmed object, as in [`crate::Known`]; none if
 /// `payload` is not a JSON object.
 pub fn spec_hash(payload: &[u8]) -> Option<ContentHash> {
     let object: Map<String, Value> = serde_json::from_slice(payload).ok()?;

@@ -47,17 +47,18 @@ pub(crate) struct Parsed {
     pub(crate) broken: bool,
 }
 
-/// Why an object is refused.
-struct Refusal {
-    field: String,
-    problem: String,
-    remedy: String,
-    /// False for kinds that are just not ours.
-    broken: bool,
+/// Why an object, or a part of it, is refused.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) field: String,
+    pub(crate) problem: String,
+    pub(crate) remedy: String,
+    /// True if the object is not taken because of it, and is ours.
+    pub(crate) broken: bool,
 }
 
 impl Refusal {
-    fn new(field: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Refusal {
+    pub(crate) fn new(field: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Refusal {
         Refusal { field: field.to_owned(), problem: problem.into(), remedy: remedy.into(), broken: true }
     }
 }
@@ -117,44 +118,14 @@ impl Reader<'_> {
     }
 
     fn object(&mut self, value: Value, item: Option<u32>) {
-        let Value::Object(mut map) = value else {
-            let refusal =
-                Refusal::new("", "the document is not an object", "write apiVersion, kind and metadata");
-            return self.fault(item, None, refusal);
-        };
-        let (key, generation) = match identify(&mut map, self.cluster) {
-            Ok(identity) => identity,
-            Err(refusal) => return self.fault(item, None, refusal),
-        };
-        let private_key = if key.kind == Kind::SECRET {
-            let trimmed = secret::trim(&mut map);
-            for refusal in trimmed.faults {
-                self.fault(item, Some(&key), Refusal { broken: false, ..refusal });
-            }
-            trimmed.private_key
-        } else {
-            trim::trim(&mut map, &key.kind);
-            None
-        };
-        let (payload, spec) = canonical::write(&map);
-        let faults = (self.limits.schema)(&key, &Value::Object(map));
-        if !faults.is_empty() {
-            for fault in faults {
-                let refusal = Refusal::new(&fault.field, fault.problem, fault.remedy);
-                self.fault(item, Some(&key), refusal);
-            }
-            return;
+        let Checked { object, faults } = check(value, self.cluster, self.limits);
+        for (key, refusal) in faults {
+            self.fault(item, key.as_ref(), refusal);
         }
-        if holds_private_key(&payload) {
-            let refusal = Refusal::new(
-                "",
-                "a private key stands outside a Secret's tls.key",
-                "move it to data[\"tls.key\"] of a Secret; the object is not taken",
-            );
-            return self.fault(item, Some(&key), refusal);
-        }
-        let state = ObjectState { key, hash: ContentHash::of(&payload), spec, generation, item };
-        self.parsed.objects.push(Fresh { state, payload: payload.into(), private_key });
+        self.parsed.objects.extend(object.map(|object| {
+            let state = ObjectState { item, ..object.state };
+            Fresh { state, ..object }
+        }));
     }
 
     fn fault(&mut self, item: Option<u32>, object: Option<&ResourceKey>, refusal: Refusal) {
@@ -164,6 +135,57 @@ impl Reader<'_> {
         self.parsed.broken |= broken;
         self.parsed.faults.push(DocumentFault { line, object: object.cloned(), field, problem, remedy });
     }
+}
+
+/// One object, and what is wrong with it.
+pub(crate) struct Checked {
+    /// None if it is refused.
+    pub(crate) object: Option<Fresh>,
+    /// With the object's key, if it could be told.
+    pub(crate) faults: Vec<(Option<ResourceKey>, Refusal)>,
+}
+
+/// Checks and trims an object.
+pub(crate) fn check(value: Value, cluster: &ClusterId, limits: &Limits) -> Checked {
+    let refused = |key, refusal| Checked { object: None, faults: vec![(key, refusal)] };
+    let Value::Object(mut map) = value else {
+        let refusal =
+            Refusal::new("", "the document is not an object", "write apiVersion, kind and metadata");
+        return refused(None, refusal);
+    };
+    let (key, generation) = match identify(&mut map, cluster) {
+        Ok(identity) => identity,
+        Err(refusal) => return refused(None, refusal),
+    };
+    let (mut faults, mut private_key) = (Vec::new(), None);
+    if key.kind == Kind::SECRET {
+        let trimmed = secret::trim(&mut map);
+        let of_a_part = |refusal| (Some(key.clone()), Refusal { broken: false, ..refusal });
+        faults.extend(trimmed.faults.into_iter().map(of_a_part));
+        private_key = trimmed.private_key;
+    } else {
+        trim::trim(&mut map, &key.kind);
+    }
+    let (payload, spec) = canonical::write(&map);
+    let malformed = (limits.schema)(&key, &Value::Object(map));
+    if !malformed.is_empty() {
+        let refusal = |fault: proto::Fault| {
+            (Some(key.clone()), Refusal::new(&fault.field, fault.problem, fault.remedy))
+        };
+        faults.extend(malformed.into_iter().map(refusal));
+        return Checked { object: None, faults };
+    }
+    if holds_private_key(&payload) {
+        let refusal = Refusal::new(
+            "",
+            "a private key stands outside a Secret's tls.key",
+            "move it to data[\"tls.key\"] of a Secret; the object is not taken",
+        );
+        faults.push((Some(key), refusal));
+        return Checked { object: None, faults };
+    }
+    let state = ObjectState { key, hash: ContentHash::of(&payload), spec, generation, item: None };
+    Checked { object: Some(Fresh { state, payload: payload.into(), private_key }), faults }
 }
 
 fn holds_private_key(text: &[u8]) -> bool {

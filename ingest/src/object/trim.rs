@@ -13,6 +13,7 @@ pub(super) fn metadata(metadata: &mut Map<String, Value>) {
     }
     if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        annotations.remove("endpoints.kubernetes.io/last-change-trigger-time");
     }
     metadata.retain(|_, value| !value.is_null() && !value.as_object().is_some_and(Map::is_empty));
 }

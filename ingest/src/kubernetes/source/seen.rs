@@ -150,9 +150,9 @@ mod tests {
             seen.clone().put(&key, Some(observed.clone()));
             assert_eq!(seen.get(&key), Some(observed));
         }
-        seen.clone().announce(std::slice::from_ref(&key));
-        assert_eq!(*changed.try_recv().unwrap(), [key.clone()]);
-        assert_eq!(seen.of_kind(&Kind::HTTP_ROUTE), [key.clone()]);
+        seen.announce(std::slice::from_ref(&key));
+        assert_eq!(changed.try_recv().unwrap()[0], key);
+        assert_eq!(seen.of_kind(&Kind::HTTP_ROUTE)[0], key);
         seen.put(&key, None);
         assert_eq!(seen.get(&key), None);
     }

@@ -1,0 +1,220 @@
+//! An API server that does what a test says.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::channel::{Channel, Sender};
+use http_body_util::{Either, Full};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+type Answer = Response<Either<Full<Bytes>, Channel<Bytes, std::io::Error>>>;
+
+#[derive(Clone, Default)]
+pub(super) struct Fake {
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    version: u64,
+    /// `group/version/plural` of what is installed.
+    installed: BTreeSet<String>,
+    objects: BTreeMap<String, BTreeMap<String, Value>>,
+    watches: BTreeMap<String, Sender<Bytes, std::io::Error>>,
+    /// Answers that come before all others, by plural: code, Retry-After, text.
+    refusals: BTreeMap<String, VecDeque<(u16, Option<u32>, String)>>,
+    requests: Vec<(String, String)>,
+    down: bool,
+}
+
+pub(super) const GATEWAY_API: &str = "gateway.networking.k8s.io";
+
+impl Fake {
+    pub(super) fn new() -> Fake {
+        let fake = Fake::default();
+        for plural in ["gatewayclasses", "referencegrants", "backendtlspolicies", "gateways", "httproutes"] {
+            fake.install(&format!("{GATEWAY_API}/v1/{plural}"), true);
+        }
+        fake.install("discovery.k8s.io/v1/endpointslices", true);
+        fake
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub(super) fn client(&self) -> Client {
+        let fake = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let answer = fake.answer(&request);
+            async move { answer.ok_or_else(|| std::io::Error::other("connection refused")) }
+        });
+        Client::new(service, "default")
+    }
+
+    pub(super) fn install(&self, resource: &str, there: bool) {
+        let mut state = self.state();
+        if there {
+            state.installed.insert(resource.to_owned());
+        } else {
+            state.installed.remove(resource);
+        }
+    }
+
+    pub(super) fn down(&self, down: bool) {
+        let mut state = self.state();
+        state.down = down;
+        state.watches.clear();
+    }
+
+    /// The next requests for a resource are refused.
+    pub(super) fn refuse(&self, plural: &str, code: u16, retry_after: Option<u32>, text: &str) {
+        let refusal = (code, retry_after, text.to_owned());
+        self.state().refusals.entry(plural.to_owned()).or_default().push_back(refusal);
+    }
+
+    /// Creates or updates an object.
+    pub(super) fn put(&self, plural: &str, mut object: Value) {
+        let mut state = self.state();
+        state.version += 1;
+        object["metadata"]["resourceVersion"] = state.version.to_string().into();
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        state.objects.entry(plural.to_owned()).or_default().insert(name, object.clone());
+        state.say(plural, &json!({"type": "MODIFIED", "object": object}));
+    }
+
+    pub(super) fn delete(&self, plural: &str, name: &str) {
+        let mut state = self.state();
+        if let Some(object) = state.objects.entry(plural.to_owned()).or_default().remove(name) {
+            state.say(plural, &json!({"type": "DELETED", "object": object}));
+        }
+    }
+
+    /// Says a line to the watch of a resource.
+    pub(super) fn say(&self, plural: &str, line: &Value) {
+        self.state().say(plural, line);
+    }
+
+    /// Ends the watch of a resource, as a server does that restarts.
+    pub(super) fn close(&self, plural: &str) {
+        self.state().watches.remove(plural);
+    }
+
+    /// Waits until a resource is watched.
+    pub(super) async fn watched(&self, plural: &str) {
+        loop {
+            let changed = self.changed.notified();
+            if self.state().watches.contains_key(plural) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// What was asked of a resource since the last call.
+    pub(super) fn requests(&self, plural: &str) -> Vec<String> {
+        let mut state = self.state();
+        let (mine, others) =
+            std::mem::take(&mut state.requests).into_iter().partition(|(of, _)| of == plural);
+        state.requests = others;
+        mine.into_iter().map(|(_, what)| what).collect()
+    }
+
+    fn answer(&self, request: &Request<Body>) -> Option<Answer> {
+        let mut state = self.state();
+        if state.down {
+            return None;
+        }
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        if path == "/apis" {
+            return Some(whole(200, None, &state.groups().to_string()));
+        }
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        if parts.len() == 3 && parts[0] == "apis" {
+            return Some(whole(200, None, &state.resources(parts[1], parts[2]).to_string()));
+        }
+        let plural = parts.last().copied().unwrap_or_default();
+        let asked = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let what = match (asked("watch").is_some(), asked("sendInitialEvents").is_some()) {
+            (true, true) => "stream".to_owned(),
+            (true, false) => format!("watch {}", asked("resourceVersion").unwrap_or_default()),
+            _ => format!("page {}", asked("continue").unwrap_or_default()),
+        };
+        state.requests.push((plural.to_owned(), what.clone()));
+        if let Some((code, retry_after, text)) =
+            state.refusals.entry(plural.to_owned()).or_default().pop_front()
+        {
+            return Some(whole(code, retry_after, &text));
+        }
+        let installed = parts[0] == "api" || state.installed.contains(&parts[1..].join("/"));
+        if !installed {
+            return Some(whole(404, None, "the server could not find the requested resource"));
+        }
+        if what.starts_with("page") {
+            let items: Vec<Value> =
+                state.objects.get(plural).into_iter().flat_map(|o| o.values().cloned()).collect();
+            let list = json!({"metadata": {"resourceVersion": state.version.to_string()}, "items": items});
+            return Some(whole(200, None, &list.to_string()));
+        }
+        let (sender, body) = Channel::new(10_000);
+        state.watches.insert(plural.to_owned(), sender);
+        if what == "stream" {
+            state.initial(plural);
+        }
+        self.changed.notify_waiters();
+        Some(Response::new(Either::Right(body)))
+    }
+}
+
+impl State {
+    fn say(&mut self, plural: &str, line: &Value) {
+        if let Some(watch) = self.watches.get_mut(plural) {
+            let frame = http_body::Frame::data(Bytes::from(format!("{line}\n")));
+            let _ = watch.try_send(frame);
+        }
+    }
+
+    fn initial(&mut self, plural: &str) {
+        let objects: Vec<Value> =
+            self.objects.get(plural).into_iter().flat_map(|o| o.values().cloned()).collect();
+        for object in objects {
+            self.say(plural, &json!({"type": "ADDED", "object": object}));
+        }
+        let metadata = json!({"resourceVersion": self.version.to_string(),
+            "annotations": {"k8s.io/initial-events-end": "true"}});
+        self.say(plural, &json!({"type": "BOOKMARK", "object": {"metadata": metadata}}));
+    }
+
+    fn groups(&self) -> Value {
+        let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for resource in &self.installed {
+            let parts: Vec<&str> = resource.split('/').collect();
+            groups.entry(parts[0]).or_default().insert(parts[1]);
+        }
+        let group = |(name, versions): (&str, BTreeSet<&str>)| {
+            let versions: Vec<Value> = versions.into_iter().map(|v| json!({"version": v})).collect();
+            json!({"name": name, "versions": versions})
+        };
+        json!({"kind": "APIGroupList", "groups": groups.into_iter().map(group).collect::<Vec<_>>()})
+    }
+
+    fn resources(&self, group: &str, version: &str) -> Value {
+        let prefix = format!("{group}/{version}/");
+        let names = self.installed.iter().filter_map(|resource| resource.strip_prefix(&prefix));
+        json!({"resources": names.map(|name| json!({"name": name})).collect::<Vec<_>>()})
+    }
+}
+
+fn whole(code: u16, retry_after: Option<u32>, text: &str) -> Answer {
+    let mut answer = Response::builder().status(code);
+    if let Some(seconds) = retry_after {
+        answer = answer.header("retry-after", seconds);
+    }
+    answer.body(Either::Left(Full::new(Bytes::from(text.to_owned())))).unwrap()
+}

@@ -1,0 +1,149 @@
+//! The source against a real API server, named by `FLEETGATE_TEST_KUBECONFIG`.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use ingest::kubernetes::source::{Handle, Options, start};
+use ingest::{Batch, KeyStore, Known};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::ApiResource;
+use kube::{Api, Client};
+use proto::{Change, Event, Kind, ResourceKey};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::Receiver;
+
+async fn client() -> Option<Client> {
+    let Ok(path) = std::env::var("FLEETGATE_TEST_KUBECONFIG") else {
+        eprintln!("skipped: FLEETGATE_TEST_KUBECONFIG names no kubeconfig of a test cluster");
+        return None;
+    };
+    let kubeconfig = kube::config::Kubeconfig::read_from(path).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+    Some(Client::try_from(config).unwrap())
+}
+
+struct Source {
+    batches: Receiver<Batch>,
+    handle: Handle,
+    namespace: String,
+}
+
+impl Source {
+    async fn start(client: &Client, namespace: &str, known: Vec<Known>) -> (Source, Batch) {
+        let namespaces = vec![namespace.to_owned()];
+        let options = Options { known, namespaces, ..Options::default() };
+        let (batches, handle) = start(client.clone(), options, Arc::new(KeyStore::new()));
+        let mut source = Source { batches, handle, namespace: namespace.to_owned() };
+        let mut listing = source.batches.recv().await.unwrap();
+        while !listing.listed {
+            eprintln!("{listing:?}");
+            listing = source.batches.recv().await.unwrap();
+        }
+        (source, listing)
+    }
+
+    /// The next event about an object of the test.
+    async fn next(&mut self) -> Event {
+        loop {
+            let batch = self.batches.recv().await.unwrap();
+            if let Some(event) = batch.events.into_iter().find(|event| event.key.namespace == *self.namespace)
+            {
+                return event;
+            }
+        }
+    }
+}
+
+fn api(
+    client: &Client,
+    group: &str,
+    version: &str,
+    kind: &str,
+    plural: &str,
+    namespace: &str,
+) -> Api<DynamicObject> {
+    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let resource = ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version,
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    };
+    if namespace.is_empty() {
+        Api::all_with(client.clone(), &resource)
+    } else {
+        Api::namespaced_with(client.clone(), namespace, &resource)
+    }
+}
+
+fn object(value: Value) -> DynamicObject {
+    serde_json::from_value(value).unwrap()
+}
+
+#[tokio::test]
+async fn a_real_api_server_is_followed() {
+    let Some(client) = client().await else { return };
+    let namespaces = api(&client, "", "v1", "Namespace", "namespaces", "");
+    let name = format!("ingest-{}", std::process::id());
+    let namespace = object(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+    follow(&client, &name).await;
+    namespaces.delete(&name, &DeleteParams::default()).await.unwrap();
+}
+
+async fn follow(client: &Client, namespace: &str) {
+    let services = api(client, "", "v1", "Service", "services", namespace);
+    let service = |port: u16| {
+        object(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+            "spec": {"ports": [{"port": port}]}}))
+    };
+    services.create(&PostParams::default(), &service(80)).await.unwrap();
+    let (mut source, listing) = Source::start(client, namespace, Vec::new()).await;
+    let has = |kind: Kind| listing.events.iter().any(|event| event.key.kind == kind && event.key.name == "s");
+    assert!(has(Kind::SERVICE), "{:?}", listing.events);
+    let mut known: Vec<Known> = listing.events.iter().filter_map(Known::of).collect();
+
+    let patch = json!({"spec": {"ports": [{"port": 81}]}});
+    services.patch("s", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    let event = source.next().await;
+    let Change::Upsert(payload) = &event.change else { panic!("{event:?}") };
+    let payload: Value = serde_json::from_slice(payload).unwrap();
+    assert_eq!(payload["spec"]["ports"][0]["port"], 81);
+    assert!(payload["metadata"].get("managedFields").is_none() && !event.uid.is_empty());
+    if source.handle.seen().api(&Kind::HTTP_ROUTE).is_some() {
+        status(client, &mut source).await;
+    } else {
+        eprintln!("skipped: the cluster has no HTTPRoutes");
+    }
+    drop(source);
+
+    known.retain(|known| known.key != event.key);
+    known.extend(Known::of(&event));
+    services.delete("s", &DeleteParams::default()).await.unwrap();
+    let (_source, listing) = Source::start(client, namespace, known).await;
+    let mine: Vec<&Event> = listing.events.iter().filter(|event| !event.key.namespace.is_empty()).collect();
+    assert!(mine.len() == 1 && mine[0].change == Change::Delete, "{mine:?}");
+}
+
+async fn status(client: &Client, source: &mut Source) {
+    let group = "gateway.networking.k8s.io";
+    let routes = api(client, group, "v1", "HTTPRoute", "httproutes", &source.namespace);
+    let route =
+        object(json!({"apiVersion": format!("{group}/v1"), "kind": "HTTPRoute", "metadata": {"name": "r"},
+        "spec": {"hostnames": ["a.example.com"]}}));
+    routes.create(&PostParams::default(), &route).await.unwrap();
+    let key = ResourceKey::local(Kind::HTTP_ROUTE, source.namespace.as_str(), "r");
+    let event = source.next().await;
+    assert_eq!((&event.key, event.generation), (&key, 1));
+    let seen = source.handle.seen().clone();
+    let mut changed = seen.changed();
+    let status = json!({"status": {"parents": [{"controllerName": "example.com/test",
+        "parentRef": {"name": "g"}, "conditions": []}]}});
+    routes.patch_status("r", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+    assert_eq!(changed.recv().await.unwrap()[0], key);
+    assert_eq!(seen.get(&key).unwrap().status["parents"][0]["controllerName"], "example.com/test");
+    routes.delete("r", &DeleteParams::default()).await.unwrap();
+    let gone = source.next().await;
+    assert_eq!((gone.key, gone.change), (key, Change::Delete));
+}
