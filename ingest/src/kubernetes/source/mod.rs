@@ -10,6 +10,7 @@
 mod batches;
 mod decode;
 mod discovery;
+mod exchange;
 mod lines;
 mod objects;
 mod protocol;

@@ -26,11 +26,16 @@ struct State {
     /// `group/version/plural` of what is installed.
     installed: BTreeSet<String>,
     objects: BTreeMap<String, BTreeMap<String, Value>>,
+    /// All that was ever said of objects, with its version.
+    history: Vec<(u64, String, Value)>,
     watches: BTreeMap<String, Sender<Bytes, std::io::Error>>,
     /// Answers that come before all others, by plural: code, Retry-After, text.
     refusals: BTreeMap<String, VecDeque<(u16, Option<u32>, String)>>,
     requests: Vec<(String, String)>,
+    queries: BTreeMap<String, String>,
     down: bool,
+    /// Resources whose watches say nothing on their own.
+    silent: BTreeSet<String>,
 }
 
 pub(super) const GATEWAY_API: &str = "gateway.networking.k8s.io";
@@ -67,6 +72,11 @@ impl Fake {
         }
     }
 
+    /// The watches of a resource begin in silence.
+    pub(super) fn silence(&self, plural: &str) {
+        self.state().silent.insert(plural.to_owned());
+    }
+
     pub(super) fn down(&self, down: bool) {
         let mut state = self.state();
         state.down = down;
@@ -86,13 +96,15 @@ impl Fake {
         object["metadata"]["resourceVersion"] = state.version.to_string().into();
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         state.objects.entry(plural.to_owned()).or_default().insert(name, object.clone());
-        state.say(plural, &json!({"type": "MODIFIED", "object": object}));
+        state.happen(plural, json!({"type": "MODIFIED", "object": object}));
     }
 
     pub(super) fn delete(&self, plural: &str, name: &str) {
         let mut state = self.state();
-        if let Some(object) = state.objects.entry(plural.to_owned()).or_default().remove(name) {
-            state.say(plural, &json!({"type": "DELETED", "object": object}));
+        if let Some(mut object) = state.objects.entry(plural.to_owned()).or_default().remove(name) {
+            state.version += 1;
+            object["metadata"]["resourceVersion"] = state.version.to_string().into();
+            state.happen(plural, json!({"type": "DELETED", "object": object}));
         }
     }
 
@@ -104,6 +116,13 @@ impl Fake {
     /// Ends the watch of a resource, as a server does that restarts.
     pub(super) fn close(&self, plural: &str) {
         self.state().watches.remove(plural);
+    }
+
+    /// Names and generations of all objects.
+    pub(super) fn objects(&self, plural: &str) -> BTreeMap<String, i64> {
+        let state = self.state();
+        let objects = state.objects.get(plural).into_iter().flatten();
+        objects.map(|(name, o)| (name.clone(), o["metadata"]["generation"].as_i64().unwrap_or(0))).collect()
     }
 
     /// Waits until a resource is watched.
@@ -126,6 +145,11 @@ impl Fake {
         mine.into_iter().map(|(_, what)| what).collect()
     }
 
+    /// The query of the newest request for a resource.
+    pub(super) fn last_query(&self, plural: &str) -> String {
+        self.state().queries.get(plural).cloned().unwrap_or_default()
+    }
+
     fn answer(&self, request: &Request<Body>) -> Option<Answer> {
         let mut state = self.state();
         if state.down {
@@ -146,13 +170,15 @@ impl Fake {
             (true, false) => format!("watch {}", asked("resourceVersion").unwrap_or_default()),
             _ => format!("page {}", asked("continue").unwrap_or_default()),
         };
+        state.queries.insert(plural.to_owned(), query.to_owned());
         state.requests.push((plural.to_owned(), what.clone()));
         if let Some((code, retry_after, text)) =
             state.refusals.entry(plural.to_owned()).or_default().pop_front()
         {
             return Some(whole(code, retry_after, &text));
         }
-        let installed = parts[0] == "api" || state.installed.contains(&parts[1..].join("/"));
+        let resource = [&parts[1..parts.len().min(3)], &[plural]].concat().join("/");
+        let installed = parts[0] == "api" || state.installed.contains(&resource);
         if !installed {
             return Some(whole(404, None, "the server could not find the requested resource"));
         }
@@ -164,8 +190,11 @@ impl Fake {
         }
         let (sender, body) = Channel::new(10_000);
         state.watches.insert(plural.to_owned(), sender);
-        if what == "stream" {
+        if what == "stream" && !state.silent.contains(plural) {
             state.initial(plural);
+        }
+        if let Some(version) = what.strip_prefix("watch ").and_then(|version| version.parse().ok()) {
+            state.replay(plural, version);
         }
         self.changed.notify_waiters();
         Some(Response::new(Either::Right(body)))
@@ -178,6 +207,17 @@ impl State {
             let frame = http_body::Frame::data(Bytes::from(format!("{line}\n")));
             let _ = watch.try_send(frame);
         }
+    }
+
+    fn happen(&mut self, plural: &str, line: Value) {
+        self.say(plural, &line);
+        self.history.push((self.version, plural.to_owned(), line));
+    }
+
+    fn replay(&mut self, plural: &str, after: u64) {
+        let later = self.history.iter().filter(|(version, of, _)| *version > after && of == plural);
+        let lines: Vec<Value> = later.map(|(_, _, line)| line.clone()).collect();
+        lines.iter().for_each(|line| self.say(plural, line));
     }
 
     fn initial(&mut self, plural: &str) {

@@ -1,6 +1,7 @@
 //! The source against an API server that does what a test says. Time stands still but where all wait.
 
 mod fake;
+mod properties;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -207,6 +208,40 @@ async fn a_server_without_streaming_lists_is_asked_for_pages() {
     assert_eq!(describe(&listing), ["+HTTPRoute default/a 1", "+HTTPRoute default/b 1"]);
     fake.watched("httproutes").await;
     assert_eq!(fake.requests("httproutes"), ["stream", "page ", "page next", "watch 5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_promises_a_stream_and_says_nothing_is_asked_for_pages() {
+    let fake = Fake::new();
+    fake.put("httproutes", route("a", 1));
+    fake.silence("httproutes");
+    let (_source, listing) = Source::listed(&fake).await;
+    assert_eq!(describe(&listing), ["+HTTPRoute default/a 1"]);
+    assert_eq!(fake.requests("httproutes")[..2], ["stream", "page "]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_namespaces_that_were_asked_for_are_known() {
+    let fake = Fake::new();
+    let key = |namespace: &str| ResourceKey::local(Kind::HTTP_ROUTE, namespace, "a");
+    let known = ["default", "other"].map(|namespace| Known {
+        key: key(namespace),
+        resource_version: String::new(),
+        generation: 1,
+        spec_hash: None,
+        payload_hash: None,
+    });
+    let options = Options { known: known.into(), namespaces: vec!["default".into()], ..Options::default() };
+    let (mut batches, _handle) = start(fake.client(), options, Arc::new(KeyStore::new()));
+    let mut batch = batches.recv().await.unwrap();
+    while !batch.listed {
+        batch = batches.recv().await.unwrap();
+    }
+    assert_eq!(describe(&batch)[..2], ["-HTTPRoute other/a", "-HTTPRoute default/a"]);
+    fake.watched("namespaces").await;
+    let query = fake.last_query("namespaces");
+    assert!(query.contains("fieldSelector=metadata.name%3Ddefault"), "{query}");
+    assert!(fake.last_query("secrets").contains("type%21%3Dhelm.sh%2Frelease.v1"));
 }
 
 #[tokio::test(start_paused = true)]
