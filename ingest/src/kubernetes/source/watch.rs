@@ -83,13 +83,18 @@ impl Watch {
         loop {
             let api = self.wait_until_served().await?;
             self.seen.serve(&self.scope.known.kind, Some(api.clone()));
-            let mut protocol = Protocol::new();
+            let (mut protocol, mut first) = (Protocol::new(), true);
             loop {
                 match self.exchange(&api, &mut protocol).await? {
                     End::Again => {}
                     End::Later(pause) => self.pause(pause).await,
                     End::NotServed => break,
                 }
+                first = false;
+            }
+            if first {
+                self.set_fault(Some(away("it lists the resource and answers 404 for it")));
+                self.tell(Vec::new(), false).await?;
             }
             self.pause(None).await;
         }

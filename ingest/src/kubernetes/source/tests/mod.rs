@@ -333,8 +333,11 @@ async fn a_refused_listing_deletes_nothing_while_the_crd_is_there() {
     fake.put("httproutes", route("a", 1));
     let (mut source, _) = Source::listed(&fake).await;
     fake.refuse("httproutes", 404, None, "404 page not found");
+    fake.refuse("httproutes", 404, None, "404 page not found");
     fake.refuse("httproutes", 403, None, "forbidden");
     fake.close("httproutes");
+    let fault = source.next().await;
+    assert!(fault[0].contains("it lists the resource and answers 404 for it"), "{fault:?}");
     let fault = source.next().await;
     assert!(fault[0].starts_with(&format!("httproutes.{GATEWAY_API}: it may not be read (forbidden); ")));
     assert_eq!(source.next().await, [] as [&str; 0]);
