@@ -7,6 +7,7 @@ mod commands;
 mod envoy;
 mod listen;
 mod metrics;
+mod pki;
 mod resources;
 mod state_dir;
 mod status;

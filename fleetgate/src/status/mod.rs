@@ -1,5 +1,6 @@
 //! The status of every object and proxy: reports of the translator, joined with what the proxies say.
 
+mod deployed;
 mod faults;
 mod gateway;
 mod join;
@@ -16,6 +17,7 @@ use proto::{ArcStr, Delta, Kind, ObjectStatus, Report, ResourceKey, Revision, Xd
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+pub(crate) use deployed::Deployed;
 use faults::FaultLog;
 pub(crate) use faults::Locate;
 use gateway::Gateway;
@@ -29,6 +31,8 @@ pub(crate) struct Statuses {
     inner: Mutex<Inner>,
     wanted: watch::Sender<BTreeSet<ResourceKey>>,
     published: watch::Sender<Revision>,
+    /// Tells that [`Statuses::take_changed`] has something.
+    changed: watch::Sender<()>,
     controller: ArcStr,
     needs_proxies: bool,
 }
@@ -43,6 +47,10 @@ struct Inner {
     accepted: BTreeSet<ResourceKey>,
     gateways: BTreeMap<ResourceKey, Gateway>,
     refusals: BTreeMap<ResourceKey, Refusals>,
+    /// What is known of the Deployments and Services of Gateways; none of it where nobody deploys.
+    deployed: BTreeMap<ResourceKey, Deployed>,
+    /// Objects whose status may be another since it was taken.
+    changed: BTreeSet<ResourceKey>,
     faults: FaultLog,
 }
 
@@ -60,6 +68,7 @@ impl Statuses {
             inner: Mutex::default(),
             wanted: watch::Sender::default(),
             published: watch::Sender::default(),
+            changed: watch::Sender::default(),
             controller,
             needs_proxies,
         }
@@ -73,6 +82,40 @@ impl Statuses {
     /// The revision published last.
     pub(crate) fn revisions(&self) -> watch::Receiver<Revision> {
         self.published.subscribe()
+    }
+
+    /// Wakes when [`Statuses::take_changed`] has something.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// The statuses that changed since this was asked last; none for objects that have none any more. Those of
+    /// everything, if asked for the first time.
+    pub(crate) fn take_changed(&self) -> Vec<(ResourceKey, Option<ObjectStatus>)> {
+        let mut inner = self.lock();
+        let changed = std::mem::take(&mut inner.changed);
+        let status = |key: ResourceKey| {
+            let status = inner.objects.get(&key).map(|entry| inner.effective(&key, entry));
+            (key, status)
+        };
+        changed.into_iter().map(status).collect()
+    }
+
+    /// What became of a Gateway's proxies in the cluster.
+    pub(crate) fn deployed(&self, gateway: &ResourceKey, deployed: Deployed) {
+        let mut inner = self.lock();
+        inner.deployed.insert(gateway.clone(), deployed);
+        inner.settle(gateway);
+        self.tell(inner);
+    }
+
+    /// Lets whoever writes statuses know, once the lock is free.
+    fn tell(&self, inner: MutexGuard<'_, Inner>) {
+        let some = !inner.changed.is_empty();
+        drop(inner);
+        if some {
+            self.changed.send_replace(());
+        }
     }
 
     /// Every write leaves a whole state, so a poisoned lock does no harm.
@@ -96,7 +139,7 @@ impl Statuses {
             }
             changed
         });
-        drop(inner);
+        self.tell(inner);
         self.published.send_replace(delta.revision);
     }
 
@@ -119,6 +162,7 @@ impl Statuses {
         }
         inner.settle(scope);
         metrics::gauge!(crate::metrics::FAULTS).set(inner.faults.count() as f64);
+        self.tell(inner);
     }
 
     /// The translator failed on an object, or the log did not take it.
@@ -210,6 +254,8 @@ impl Inner {
     fn report(&mut self, report: &Report, revision: Revision) {
         let key = &report.key;
         let Some(status) = &report.status else {
+            self.changed.insert(key.clone());
+            self.deployed.remove(key);
             self.objects.remove(key);
             self.accepted.remove(key);
             self.refusals.remove(key);
@@ -261,7 +307,11 @@ impl Inner {
             Some(gateway) => gateway.programming(entry.needs),
             None => Gateway::default().programming(entry.needs),
         };
-        effective(key, &entry.status, &programming, self.refusals.get(key))
+        let mut status = effective(key, &entry.status, &programming, self.refusals.get(key));
+        if let Some(deployed) = self.deployed.get(key) {
+            deployed.join(&mut status);
+        }
+        status
     }
 
     /// Brings transition times and the fault log up to date with an object's status.
@@ -274,6 +324,7 @@ impl Inner {
         };
         let status = self.effective(key, entry);
         self.faults.translated(key, &status.faults);
+        self.changed.insert(key.clone());
         if let Some(entry) = self.objects.get_mut(key) {
             entry.times.update(&status, now());
         }

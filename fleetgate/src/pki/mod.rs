@@ -1,0 +1,9 @@
+//! Who is who on the xDS port: an authority of our own, a certificate for the server, one for each Gateway's proxies.
+
+mod authority;
+mod identity;
+mod tls;
+
+pub(crate) use authority::{Authority, Issued};
+pub(crate) use identity::gateway_of;
+pub(crate) use tls::ServerTls;
