@@ -66,10 +66,19 @@ Ready (http://ADMIN/readyz) means that each accepted Gateway's newest revision i
 reported as faulty. With --envoy none a Gateway without a connected Envoy counts as ready.")]
 pub(crate) struct Standalone {
     /// Directory of YAML files, read with its subdirectories and watched
-    #[arg(long, value_name = "DIR", env = "FLEETGATE_CONFIG")]
-    pub(crate) config: PathBuf,
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "FLEETGATE_CONFIG",
+        required_unless_present = "kubernetes",
+        conflicts_with = "kubernetes"
+    )]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) kubernetes: Kubernetes,
     /// Directory for the log, snapshots and Envoys' files
-    /// [default: $XDG_STATE_HOME/fleetgate/NAME-HASH, with name and hash of --config's DIR]
+    /// [default: $XDG_STATE_HOME/fleetgate/NAME-HASH, with name and hash of --config's DIR; /kubernetes with
+    /// --kubernetes]
     #[arg(long, value_name = "DIR", env = "FLEETGATE_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// Where to serve xDS: a loopback IP:PORT or unix:PATH
@@ -103,6 +112,53 @@ pub(crate) struct Standalone {
     /// Least severe messages to log
     #[arg(long, value_name = "LEVEL", env = "FLEETGATE_LOG", default_value = "info")]
     pub(crate) log: LogLevel,
+}
+
+/// A Kubernetes API server instead of a directory.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "With --kubernetes")]
+pub(crate) struct Kubernetes {
+    /// Watch the objects of a Kubernetes cluster, write their status, and deploy the Envoys of its Gateways
+    #[arg(long, env = "FLEETGATE_KUBERNETES")]
+    pub(crate) kubernetes: bool,
+    /// The cluster to use from outside of it [default: the ServiceAccount of the pod, then $KUBECONFIG]
+    #[arg(long, value_name = "FILE", requires = "kubernetes")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME", requires = "kubernetes")]
+    pub(crate) context: Option<String>,
+    /// The namespace that fleetgate itself is in: for its authority and its lease
+    #[arg(long, value_name = "NS", env = "FLEETGATE_NAMESPACE", default_value = "fleetgate-system")]
+    pub(crate) namespace: String,
+    /// Where xDS is served, with mutual TLS
+    #[arg(long, value_name = "IP:PORT", env = "FLEETGATE_XDS_LISTEN", default_value = "0.0.0.0:18000")]
+    pub(crate) xds_listen: SocketAddr,
+    /// Where proxies find it, HOST:PORT [default: fleetgate.NAMESPACE.svc:18000]
+    #[arg(long, value_name = "HOST:PORT", env = "FLEETGATE_XDS_SERVICE")]
+    pub(crate) xds_service: Option<String>,
+    /// Where /livez, /readyz and /metrics are served for everybody
+    #[arg(long, value_name = "IP:PORT", env = "FLEETGATE_HEALTH", default_value = "0.0.0.0:8081")]
+    pub(crate) health: SocketAddr,
+    /// Image of the proxies, an Envoy 1.40 with the fleetgate module
+    #[arg(long, value_name = "IMAGE", env = "FLEETGATE_PROXY_IMAGE",
+          default_value = concat!("ghcr.io/fleetgate/envoy:", env!("CARGO_PKG_VERSION")))]
+    pub(crate) proxy_image: String,
+}
+
+impl Kubernetes {
+    /// Host and port by which proxies find the xDS server.
+    ///
+    /// # Errors
+    /// A sentence, if it is not HOST:PORT.
+    pub(crate) fn xds_service(&self) -> anyhow::Result<(String, u16)> {
+        let given = match &self.xds_service {
+            Some(given) => given.clone(),
+            None => format!("fleetgate.{}.svc:18000", self.namespace),
+        };
+        let parts =
+            given.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
+        parts.ok_or_else(|| anyhow::anyhow!("--xds-service {given}: write HOST:PORT"))
+    }
 }
 
 /// Which Envoy to run for each Gateway.

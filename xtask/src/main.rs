@@ -1,4 +1,4 @@
-//! Chores of the workspace: `cargo xtask tools | test | lint | demo`.
+//! Chores of the workspace: `cargo xtask tools | test | lint | demo | testbed`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ mod demo;
 mod lint;
 mod programs;
 mod test;
+mod testbed;
 mod tools;
 
 /// What a chore ends with: done, or a sentence for the person who ran it.
@@ -17,8 +18,12 @@ const HELP: &str = "\
 Chores of the fleetgate workspace.
 
   cargo xtask demo [--once]           the quickstart example, live, through a real Envoy; --once ends it, for CI
-  cargo xtask tools [--print envoy]   fetch the pinned Envoy into .tools/
+  cargo xtask tools [--print TOOL]    fetch and build the pinned programs into .tools/; --print makes one of them and
+                                      prints its path: envoy, etcd, kube-apiserver, kube-controller-manager, kubectl,
+                                      helm, echo-basic, conformance
   cargo xtask test [--quick]          fetch what the tests need, run all of them; --quick leaves out slow ones
+  cargo xtask testbed up|down|status|shell ...
+                                      real Kubernetes control planes in network namespaces: testbed/README.md
   cargo xtask lint                    format, clippy, licences and sources, longest files
 ";
 
@@ -34,6 +39,9 @@ fn main() -> ExitCode {
 
 fn run(mut arguments: pico_args::Arguments) -> Outcome {
     let chore = arguments.subcommand().map_err(|error| error.to_string())?;
+    if chore.as_deref() == Some("testbed") {
+        return testbed::run_testbed(&arguments.finish());
+    }
     let print: Option<String> = arguments.opt_value_from_str("--print").map_err(|error| error.to_string())?;
     let quick = arguments.contains("--quick");
     let once = arguments.contains("--once");

@@ -17,6 +17,11 @@ pub(crate) fn run(quick: bool) -> Outcome {
     let envoy = tools::envoy()?;
     // Tests of other crates than fleetgate start its binary, which cargo test alone need not make.
     programs::build()?;
+    if quick {
+        eprintln!("quick: the test bed's programs are not built; its tests run if they are there");
+    } else if let Err(problem) = tools::testbed() {
+        eprintln!("the test bed is not tested: {problem}");
+    }
     let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
     tests.env("FLEETGATE_ENVOY", &envoy).stdout(Stdio::piped());
     if quick {

@@ -49,8 +49,38 @@ pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Serves until it is dropped.
+/// Serves all of it until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
+    accept(listener, move |request| {
+        let admin = Arc::clone(&admin);
+        async move { route(&admin, &request).await }
+    })
+    .await;
+}
+
+/// Serves what probes and scrapers may know, from whatever host they ask, until it is dropped.
+pub(crate) async fn serve_health(listener: TcpListener, admin: Arc<Admin>) {
+    accept(listener, move |request| {
+        let admin = Arc::clone(&admin);
+        async move {
+            match request.uri().path() {
+                "/livez" | "/readyz" | "/metrics" => answer(&admin, &request).await,
+                path => text(
+                    StatusCode::NOT_FOUND,
+                    format!("no {path} here: ask for /livez, /readyz or /metrics\n"),
+                ),
+            }
+        }
+    })
+    .await;
+}
+
+async fn accept<F>(
+    listener: TcpListener,
+    serve: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+) where
+    F: Future<Output = Response<Body>> + Send,
+{
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -61,11 +91,11 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
                 continue;
             }
         };
-        let admin = Arc::clone(&admin);
+        let serve = serve.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let admin = Arc::clone(&admin);
-                async move { Ok::<_, Infallible>(route(&admin, &request).await) }
+                let answered = serve(request);
+                async move { Ok::<_, Infallible>(answered.await) }
             });
             let connection = hyper::server::conn::http1::Builder::new();
             // The client went away: nobody is left to tell.
@@ -78,6 +108,10 @@ async fn route(admin: &Admin, request: &Request<Incoming>) -> Response<Body> {
     if !is_local(request) {
         return text(StatusCode::FORBIDDEN, "ask for localhost or a loopback address\n");
     }
+    answer(admin, request).await
+}
+
+async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Body> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is known here\n");
     }

@@ -73,6 +73,11 @@ impl Authority {
         Ok(Authority { certificate, trusted, issuer })
     }
 
+    /// The certificate of the one that signs, PEM.
+    pub(crate) fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
     /// The authorities to trust, PEM.
     pub(crate) fn trusted(&self) -> &str {
         &self.trusted

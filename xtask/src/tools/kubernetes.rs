@@ -1,0 +1,102 @@
+//! Kubernetes, etcd and the Gateway API's suite, built from Go modules that `conformance/` pins.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command::{command, run, works};
+use crate::{Outcome, root};
+
+/// The suite needs it; an older Go fetches it by itself.
+const TOOLCHAIN: &str = "go1.27.4";
+const KUBERNETES: &str = "kubernetes-1.37.2";
+const ETCD: &str = "etcd-3.6.6";
+const GATEWAY_API: &str = "gateway-api-1.7.0";
+
+pub(super) fn etcd() -> Outcome<PathBuf> {
+    built("etcd", "etcd", ETCD, &["build"], "go.etcd.io/etcd/server/v3")
+}
+
+pub(super) fn api_server() -> Outcome<PathBuf> {
+    let package = "k8s.io/kubernetes/cmd/kube-apiserver";
+    built("kubernetes", "kube-apiserver", KUBERNETES, &["build"], package)
+}
+
+pub(super) fn controller_manager() -> Outcome<PathBuf> {
+    let package = "k8s.io/kubernetes/cmd/kube-controller-manager";
+    built("kubernetes", "kube-controller-manager", KUBERNETES, &["build"], package)
+}
+
+pub(super) fn echo_basic() -> Outcome<PathBuf> {
+    let package = "sigs.k8s.io/gateway-api-conformance-images/echo-basic";
+    built(".", "echo-basic", GATEWAY_API, &["build"], package)
+}
+
+pub(super) fn conformance() -> Outcome<PathBuf> {
+    built(".", "conformance.test", GATEWAY_API, &["test", "-c"], ".")
+}
+
+/// Folder with the Gateway API's definitions, one folder in it for each release channel.
+pub(super) fn definitions() -> Outcome<PathBuf> {
+    let path = root().join(".tools").join(GATEWAY_API).join("crds");
+    if path.exists() {
+        return Ok(path);
+    }
+    let module = root().join("conformance");
+    let list = ["list", "-mod=mod", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api"];
+    run(go(&module)?.args(["mod", "download", "sigs.k8s.io/gateway-api"]))?;
+    let listed = go(&module)?.args(list).output().map_err(|error| format!("cannot run go: {error}"))?;
+    let source = PathBuf::from(String::from_utf8_lossy(&listed.stdout).trim()).join("config/crd");
+    let staging = path.with_extension("new");
+    // What a crash may have left.
+    let _ = fs::remove_dir_all(&staging);
+    for channel in ["standard", "experimental"] {
+        copy_yaml(&source.join(channel), &staging.join(channel))
+            .map_err(|error| format!("cannot copy the definitions from {}: {error}", source.display()))?;
+    }
+    fs::rename(&staging, &path).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+    Ok(path)
+}
+
+fn copy_yaml(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
+        let text = name.to_string_lossy();
+        if text.ends_with(".yaml") && text != "kustomization.yaml" {
+            // Not copied with its mode: files of the module cache cannot be written.
+            fs::write(to.join(&name), fs::read(from.join(&name))?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Path of a program, built first if it is not there. Renamed into place when it is whole.
+fn built(module: &str, name: &str, folder: &str, how: &[&str], package: &str) -> Outcome<PathBuf> {
+    let folder = root().join(".tools").join(folder);
+    let path = folder.join(name);
+    if path.exists() {
+        return Ok(path);
+    }
+    eprintln!("building {name} (Go; minutes if it is the first)");
+    fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    let draft = folder.join(format!("{name}.new"));
+    run(go(&root().join("conformance").join(module))?
+        .args(how)
+        .args(["-mod=mod", "-trimpath", "-ldflags", "-s -w", "-o"])
+        .arg(&draft)
+        .arg(package))?;
+    fs::rename(&draft, &path).map_err(|error| format!("cannot put {name} at {}: {error}", path.display()))?;
+    Ok(path)
+}
+
+fn go(folder: &Path) -> Outcome<Command> {
+    if !works(&mut command("go", &["version"])) {
+        return Err("the test bed is built with Go, which is missing; install Go 1.21 or newer \
+                    (https://go.dev/doc/install) and run this again"
+            .to_owned());
+    }
+    let mut go = command("go", &[]);
+    go.current_dir(folder).env("GOTOOLCHAIN", TOOLCHAIN).env("CGO_ENABLED", "0");
+    Ok(go)
+}

