@@ -121,21 +121,11 @@ pub(crate) struct Kubernetes {
     /// Watch the objects of a Kubernetes cluster, write their status, and deploy the Envoys of its Gateways
     #[arg(long, env = "FLEETGATE_KUBERNETES")]
     pub(crate) kubernetes: bool,
-    /// The cluster to use from outside of it [default: the ServiceAccount of the pod, then $KUBECONFIG]
-    #[arg(long, value_name = "FILE", requires = "kubernetes")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig [default: its current one]
-    #[arg(long, value_name = "NAME", requires = "kubernetes")]
-    pub(crate) context: Option<String>,
-    /// The namespace that fleetgate itself is in: for its authority and its lease
-    #[arg(long, value_name = "NS", env = "FLEETGATE_NAMESPACE", default_value = "fleetgate-system")]
-    pub(crate) namespace: String,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
     /// Where xDS is served, with mutual TLS
     #[arg(long, value_name = "IP:PORT", env = "FLEETGATE_XDS_LISTEN", default_value = "0.0.0.0:18000")]
     pub(crate) xds_listen: SocketAddr,
-    /// Where proxies find it, HOST:PORT [default: fleetgate.NAMESPACE.svc:18000]
-    #[arg(long, value_name = "HOST:PORT", env = "FLEETGATE_XDS_SERVICE")]
-    pub(crate) xds_service: Option<String>,
     /// Where /livez, /readyz and /metrics are served for everybody
     #[arg(long, value_name = "IP:PORT", env = "FLEETGATE_HEALTH", default_value = "0.0.0.0:8081")]
     pub(crate) health: SocketAddr,
@@ -145,7 +135,24 @@ pub(crate) struct Kubernetes {
     pub(crate) proxy_image: String,
 }
 
-impl Kubernetes {
+/// A cluster, and fleetgate's place in it.
+#[derive(Args, Debug)]
+pub(crate) struct Cluster {
+    /// The cluster to use from outside of it [default: the ServiceAccount of the pod, then $KUBECONFIG]
+    #[arg(long, value_name = "FILE", requires = "kubernetes")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME", requires = "kubernetes")]
+    pub(crate) context: Option<String>,
+    /// The namespace that fleetgate itself is in: for its authority and its lease
+    #[arg(long, value_name = "NS", env = "FLEETGATE_NAMESPACE", default_value = "fleetgate-system")]
+    pub(crate) namespace: String,
+    /// Where proxies find it, HOST:PORT [default: fleetgate.NAMESPACE.svc:18000]
+    #[arg(long, value_name = "HOST:PORT", env = "FLEETGATE_XDS_SERVICE")]
+    pub(crate) xds_service: Option<String>,
+}
+
+impl Cluster {
     /// Host and port by which proxies find the xDS server.
     ///
     /// # Errors
@@ -251,11 +258,17 @@ pub(crate) enum Form {
   fleetgate bootstrap --gateway default/web --config ./gateways > envoy.json
   envoy -c envoy.json --disable-hot-restart")]
 pub(crate) struct Bootstrap {
+    /// For a fleetgate in a cluster: with a certificate of its authority, valid 30 days, instead of a token
+    #[arg(long, conflicts_with_all = ["config", "state_dir"])]
+    pub(crate) kubernetes: bool,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
     /// The Gateway that the Envoy serves
     #[arg(long, value_name = "NS/NAME", value_parser = gateway)]
     pub(crate) gateway: ResourceKey,
     /// The config directory of the running fleetgate, to find its state directory
-    #[arg(long, value_name = "DIR", env = "FLEETGATE_CONFIG", required_unless_present = "state_dir")]
+    #[arg(long, value_name = "DIR", env = "FLEETGATE_CONFIG",
+          required_unless_present_any = ["state_dir", "kubernetes"])]
     pub(crate) config: Option<PathBuf>,
     /// The state directory of the running fleetgate
     #[arg(long, value_name = "DIR", env = "FLEETGATE_STATE_DIR")]

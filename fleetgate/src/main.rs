@@ -5,6 +5,7 @@ mod args;
 mod client;
 mod commands;
 mod envoy;
+mod kubernetes;
 mod listen;
 mod metrics;
 mod pki;

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod bootstrap;
 mod diff;
 mod get;
 mod log;
@@ -10,10 +11,7 @@ use std::io::Write;
 
 use clap::CommandFactory;
 
-use crate::args::{Bootstrap, Cli, Command};
-use crate::envoy::Module;
-use crate::state_dir;
-use crate::token::Tokens;
+use crate::args::{Cli, Command};
 
 /// Runs a command; true if all is well.
 ///
@@ -23,7 +21,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Standalone(args) => standalone::run(args)?,
         Command::Translate(args) => return translate::run(&args),
-        Command::Bootstrap(args) => bootstrap(&args)?,
+        Command::Bootstrap(args) => bootstrap::run(&args)?,
         Command::Get(args) => block_on(get::run(args))?,
         Command::Log(args) => block_on(log::run(args))?,
         Command::Diff(args) => block_on(diff::run(args))?,
@@ -33,17 +31,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<bool> {
         Command::Version => print(concat!("fleetgate ", env!("CARGO_PKG_VERSION"), "\n"))?,
     }
     Ok(true)
-}
-
-fn bootstrap(args: &Bootstrap) -> anyhow::Result<()> {
-    let config = args.config.as_deref().unwrap_or_else(|| std::path::Path::new("."));
-    let state = state_dir::resolve(args.state_dir.as_deref(), config)?;
-    state_dir::create(&state)?;
-    let tokens = Tokens::open(&state.join("secret"))?;
-    let gateway = &args.gateway;
-    let module = if args.proxy_module { Module::Elsewhere } else { Module::None };
-    let made = crate::envoy::bootstrap(&gateway.namespaced_name(), &args.xds, &tokens.of(gateway), module);
-    print(&(serde_json::to_string_pretty(&made)? + "\n"))
 }
 
 /// A small runtime for commands that only ask.

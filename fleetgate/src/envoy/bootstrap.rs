@@ -6,6 +6,7 @@ use lookup::{METADATA_KEY, MODULE_VERSION};
 use serde_json::{Value, json};
 
 use crate::listen::Listen;
+use crate::pki::Issued;
 
 /// Name of the cluster that leads to fleetgate.
 const XDS_CLUSTER: &str = "xds_cluster";
@@ -57,15 +58,35 @@ impl Module<'_> {
     }
 }
 
-/// Bootstrap for an Envoy of `gateway` (`namespace/name`) that asks fleetgate at `xds` for everything,
-/// with `token` as its proof of who it is.
-pub(crate) fn bootstrap(gateway: &str, xds: &Listen, token: &str, module: Module<'_>) -> Value {
+/// Where fleetgate is, and how an Envoy says who it is.
+#[derive(Clone, Copy)]
+pub(crate) enum Xds<'a> {
+    /// On the same machine; a token is proof.
+    Local {
+        /// Where it listens.
+        address: &'a Listen,
+        /// Sent with each stream.
+        token: &'a str,
+    },
+    /// Anywhere; both sides show a certificate.
+    Remote {
+        /// Name or IP address; the server's certificate is for it.
+        host: &'a str,
+        /// Its port.
+        port: u16,
+        /// The Envoy's certificate.
+        issued: &'a Issued,
+    },
+}
+
+/// Bootstrap for an Envoy of `gateway` (`namespace/name`) that asks fleetgate for everything.
+pub(crate) fn bootstrap(gateway: &str, xds: Xds<'_>, module: Module<'_>) -> Value {
     let ads = json!({"ads": {}, "resource_api_version": "V3"});
     json!({
         "node": {"id": gateway, "cluster": "fleetgate", "metadata": module.metadata()},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "dynamic_resources": {
-            "ads_config": ads_config(token),
+            "ads_config": ads_config(xds),
             "cds_config": ads,
             "lds_config": ads,
         },
@@ -82,7 +103,11 @@ pub(crate) fn bootstrap(gateway: &str, xds: &Listen, token: &str, module: Module
     })
 }
 
-fn ads_config(token: &str) -> Value {
+fn ads_config(xds: Xds<'_>) -> Value {
+    let metadata = match xds {
+        Xds::Local { token, .. } => json!([{"key": "authorization", "value": format!("Bearer {token}")}]),
+        Xds::Remote { .. } => json!([]),
+    };
     json!({
         "api_type": "DELTA_GRPC",
         "transport_api_version": "V3",
@@ -93,22 +118,24 @@ fn ads_config(token: &str) -> Value {
                 // Envoy's own default backs off to 30 s: too long for a fleetgate that restarted.
                 "retry_policy": {"retry_back_off": {"base_interval": "0.05s", "max_interval": "1s"}},
             },
-            "initial_metadata": [{"key": "authorization", "value": format!("Bearer {token}")}],
+            "initial_metadata": metadata,
         }],
     })
 }
 
-fn xds_cluster(xds: &Listen) -> Value {
+fn xds_cluster(xds: Xds<'_>) -> Value {
     let address = match xds {
-        Listen::Tcp(address) => json!({"socket_address": {
+        Xds::Local { address: Listen::Tcp(address), .. } => json!({"socket_address": {
             "address": address.ip().to_string(),
             "port_value": address.port(),
         }}),
-        Listen::Unix(path) => json!({"pipe": {"path": path.to_string_lossy()}}),
+        Xds::Local { address: Listen::Unix(path), .. } => json!({"pipe": {"path": path.to_string_lossy()}}),
+        Xds::Remote { host, port, .. } => json!({"socket_address": {"address": host, "port_value": port}}),
     };
-    json!({
+    let by_name = matches!(xds, Xds::Remote { host, .. } if host.parse::<std::net::IpAddr>().is_err());
+    let mut cluster = json!({
         "name": XDS_CLUSTER,
-        "type": "STATIC",
+        "type": if by_name { "STRICT_DNS" } else { "STATIC" },
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": XDS_CLUSTER,
@@ -121,6 +148,36 @@ fn xds_cluster(xds: &Listen) -> Value {
                 "connection_keepalive": {"interval": "10s", "timeout": "5s"},
             }},
         }},
+    });
+    if let Xds::Remote { host, issued, .. } = xds {
+        cluster["transport_socket"] = mutual_tls(host, issued);
+        if by_name {
+            // Envoy's own default would take IPv6 alone where a name has both.
+            cluster["dns_lookup_family"] = "V4_PREFERRED".into();
+        }
+    }
+    cluster
+}
+
+fn mutual_tls(host: &str, issued: &Issued) -> Value {
+    let name = if host.parse::<std::net::IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
+    json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": if name == "DNS" { host } else { "" },
+            "common_tls_context": {
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+                "tls_certificates": [{
+                    "certificate_chain": {"inline_string": issued.chain},
+                    "private_key": {"inline_string": issued.key},
+                }],
+                "validation_context": {
+                    "trusted_ca": {"inline_string": issued.authorities},
+                    "match_typed_subject_alt_names": [{"san_type": name, "matcher": {"exact": host}}],
+                },
+            },
+        },
     })
 }
 
@@ -135,13 +192,21 @@ fn stats_config() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{Module, bootstrap};
+    use super::{Module, Xds, bootstrap};
+    use crate::listen::Listen;
+
+    fn local<'a>(address: &'a Listen, token: &'a str) -> Xds<'a> {
+        Xds::Local { address, token }
+    }
 
     #[test]
     fn the_bootstrap_is_the_golden_one() {
         let golden = include_str!("bootstrap.golden.json");
-        let made =
-            bootstrap("default/web", &"127.0.0.1:18000".parse().unwrap(), "default/web.TOKEN", Module::None);
+        let made = bootstrap(
+            "default/web",
+            local(&"127.0.0.1:18000".parse().unwrap(), "default/web.TOKEN"),
+            Module::None,
+        );
         let made = serde_json::to_string_pretty(&made).unwrap() + "\n";
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/envoy/bootstrap.golden.json");
@@ -154,7 +219,7 @@ mod tests {
     #[test]
     fn an_envoy_says_whether_it_has_the_module() {
         let node = |module| {
-            let made = bootstrap("a/b", &"127.0.0.1:1".parse().unwrap(), "t", module);
+            let made = bootstrap("a/b", local(&"127.0.0.1:1".parse().unwrap(), "t"), module);
             made["node"]["metadata"].clone()
         };
         assert_eq!(node(Module::None), serde_json::json!({}));
@@ -164,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_unix_socket_becomes_a_pipe() {
-        let made = bootstrap("a/b", &"unix:/run/x.sock".parse().unwrap(), "t", Module::None);
+        let made = bootstrap("a/b", local(&"unix:/run/x.sock".parse().unwrap(), "t"), Module::None);
         let endpoint = "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint";
         assert_eq!(made.pointer(endpoint).unwrap()["address"]["pipe"]["path"], "/run/x.sock");
     }

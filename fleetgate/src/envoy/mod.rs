@@ -15,7 +15,7 @@ use proto::ResourceKey;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub(crate) use bootstrap::{Module, bootstrap};
+pub(crate) use bootstrap::{Module, Xds, bootstrap};
 pub(crate) use find::find;
 pub(crate) use module::find as find_module;
 
@@ -44,7 +44,9 @@ pub(crate) struct Fleet {
 impl Fleet {
     fn spec(&self, gateway: &ResourceKey) -> Spec {
         let module = self.module.as_deref().map_or(Module::None, Module::In);
-        let bootstrap = bootstrap(&gateway.namespaced_name(), &self.xds, &self.tokens.of(gateway), module);
+        let token = self.tokens.of(gateway);
+        let xds = Xds::Local { address: &self.xds, token: &token };
+        let bootstrap = bootstrap(&gateway.namespaced_name(), xds, module);
         Spec {
             program: self.program.clone(),
             concurrency: self.concurrency,

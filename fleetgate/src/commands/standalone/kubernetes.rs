@@ -1,7 +1,86 @@
 //! `--kubernetes`: objects from an API server, Envoys as pods.
 
-use crate::args::Standalone;
+use std::path::Path;
+use std::sync::Arc;
 
-pub(super) async fn run(_args: Standalone) -> anyhow::Result<()> {
-    anyhow::bail!("not yet")
+use anyhow::Context;
+use distribute::{Authenticate, Listener, Peer};
+use ingest::kubernetes::source;
+use proto::{ClusterId, ResourceKey, literal};
+use tokio::net::TcpListener;
+
+use super::limits;
+use super::pipeline::{Mode, Pipeline};
+use crate::admin;
+use crate::args::Standalone;
+use crate::kubernetes::connect;
+use crate::pki::{ServerTls, gateway_of, open_authority};
+use crate::state_dir::{self, StateDir};
+
+/// Runs until SIGTERM or ctrl-c.
+///
+/// # Errors
+/// If it cannot start.
+pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
+    let kubernetes = &args.kubernetes;
+    let (host, port) = kubernetes.cluster.xds_service()?;
+    let state = StateDir::lock(&state_dir::resolve(args.state_dir.as_deref(), Path::new("/kubernetes"))?)?;
+    let client = connect(&kubernetes.cluster).await?;
+    let authorities = open_authority(client.clone(), &kubernetes.cluster.namespace).await?;
+    let tls = ServerTls::new(&authorities.borrow(), vec![host.clone()])?;
+    let xds = bind(kubernetes.xds_listen, "xDS", "--xds-listen").await?;
+    let health = bind(kubernetes.health, "health", "--health").await?;
+    let admin = admin::bind(args.admin).await?;
+    let env = translate::Env { default_address: literal!("0.0.0.0"), ..translate::Env::default() };
+    let pipeline = Pipeline::open(&args, state, env, true).await?;
+    let options = source::Options {
+        cluster: ClusterId::LOCAL,
+        epoch: pipeline.epoch(),
+        known: pipeline.known(),
+        limits: limits(),
+        namespaces: Vec::new(),
+    };
+    let (batches, handle) = source::start(client, options, Arc::clone(&pipeline.keys));
+    let address = admin.local_addr()?;
+    tracing::info!(
+        "xDS with mutual TLS at {} as {host}:{port}, health at http://{}, admin at http://{address}, state in {}",
+        xds.local_addr()?,
+        health.local_addr()?,
+        pipeline.state.path().display()
+    );
+    let file = pipeline.state.join("admin.address");
+    std::fs::write(&file, address.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
+    let listener = Listener::Tls(xds, tls.configurations());
+    let renewal = tokio::spawn(tls.renew(authorities));
+    // Objects of an API server have no files.
+    let locate = move |_: &ResourceKey, _: &str| {
+        let _source = &handle;
+        None
+    };
+    let mode = Mode {
+        batches,
+        locate: Box::new(locate),
+        listener,
+        authenticator: Arc::new(ByCertificate),
+        admin,
+        health: Some(health),
+        proxies: None,
+    };
+    let ended = pipeline.run(mode).await;
+    renewal.abort();
+    ended
+}
+
+async fn bind(address: std::net::SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
+    let problem = || format!("cannot serve {what} at {address}: free it or choose another with {flag}");
+    TcpListener::bind(address).await.with_context(problem)
+}
+
+/// The certificate alone says which Gateway a proxy serves; what it calls itself counts for nothing.
+struct ByCertificate;
+
+impl Authenticate for ByCertificate {
+    fn scope(&self, peer: Peer<'_>, _node_id: &str) -> Result<ResourceKey, String> {
+        gateway_of(peer.certificate)
+    }
 }

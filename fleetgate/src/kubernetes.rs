@@ -1,0 +1,31 @@
+//! The way to an API server.
+
+use anyhow::Context;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::args::Cluster;
+
+/// From inside a pod, its ServiceAccount; else the kubeconfig that was named, or that of the environment.
+///
+/// # Errors
+/// If there are no credentials, or the API server does not answer.
+pub(crate) async fn connect(cluster: &Cluster) -> anyhow::Result<Client> {
+    let options = KubeConfigOptions { context: cluster.context.clone(), ..KubeConfigOptions::default() };
+    let config = match (&cluster.kubeconfig, &cluster.context) {
+        (Some(path), _) => {
+            let kubeconfig = Kubeconfig::read_from(path)
+                .with_context(|| format!("cannot use --kubeconfig {}", path.display()))?;
+            Config::from_custom_kubeconfig(kubeconfig, &options).await?
+        }
+        (None, Some(_)) => Config::from_kubeconfig(&options).await?,
+        (None, None) => Config::infer().await?,
+    };
+    let server = config.cluster_url.clone();
+    let client = Client::try_from(config)?;
+    let version = client.apiserver_version().await.with_context(|| {
+        format!("no answer from the API server at {server}: is it there, and are the credentials right?")
+    })?;
+    tracing::info!("API server {server}, Kubernetes {}.{}", version.major, version.minor);
+    Ok(client)
+}
