@@ -129,10 +129,6 @@ pub(crate) struct Kubernetes {
     /// Where /livez, /readyz and /metrics are served for everybody
     #[arg(long, value_name = "IP:PORT", env = "FLEETGATE_HEALTH", default_value = "0.0.0.0:8081")]
     pub(crate) health: SocketAddr,
-    /// Image of the proxies, an Envoy 1.40 with the fleetgate module
-    #[arg(long, value_name = "IMAGE", env = "FLEETGATE_PROXY_IMAGE",
-          default_value = concat!("ghcr.io/fleetgate/envoy:", env!("CARGO_PKG_VERSION")))]
-    pub(crate) proxy_image: String,
 }
 
 /// A cluster, and fleetgate's place in it.

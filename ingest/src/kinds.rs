@@ -56,6 +56,11 @@ pub(crate) static KINDS: [Known; 10] = [
     known(Kind::HTTP_ROUTE, "httproutes", &["v1", "v1beta1"]).with_status(),
 ];
 
+/// True if we write the status of objects of this kind.
+pub(crate) fn has_status(kind: &Kind) -> bool {
+    KINDS.iter().any(|known| known.kind == *kind && known.has_status)
+}
+
 /// Place of a kind in [`KINDS`]; last if it is not one of them.
 pub(crate) fn rank(kind: &Kind) -> usize {
     KINDS.iter().position(|known| known.kind == *kind).unwrap_or(KINDS.len())

@@ -46,7 +46,6 @@ async fn live(dir: &ClusterDir) -> anyhow::Result<()> {
         _ = lifeline.read(&mut nothing) => Ok(()),
     };
     forwarding.abort();
-    programs.end().await;
     ended
 }
 

@@ -13,7 +13,9 @@ pub(crate) struct Programs {
 
 /// Builds them; cargo's own progress shows.
 pub(crate) fn build() -> Outcome<Programs> {
-    eprintln!("building fleetgate, its proxy module and the echo backend; the first time takes minutes");
+    eprintln!(
+        "building fleetgate, its proxy module, the test bed and the echo backend; the first time takes minutes"
+    );
     run(&mut cargo(&[
         "build",
         "-p",
@@ -22,6 +24,10 @@ pub(crate) fn build() -> Outcome<Programs> {
         "loadtest",
         "-p",
         "proxy",
+        "-p",
+        "testbed",
+        "--bin",
+        "testbed",
         "--bin",
         "fleetgate",
         "--bin",

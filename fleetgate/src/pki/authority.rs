@@ -11,7 +11,6 @@ use rcgen::{
 
 use super::identity::spiffe_id;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the authority itself is valid.
 const AUTHORITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// How long what it signs is valid.
@@ -28,8 +27,6 @@ pub(crate) struct Issued {
     pub(crate) key: String,
     /// The authorities to trust.
     pub(crate) authorities: String,
-    /// When it ends.
-    pub(crate) not_after: SystemTime,
 }
 
 /// A certificate authority with its key.
@@ -105,8 +102,7 @@ impl Authority {
     }
 
     fn sign(&self, mut params: CertificateParams, now: SystemTime) -> anyhow::Result<Issued> {
-        let not_after = now + LEAF;
-        (params.not_before, params.not_after) = ((now - SKEW.min(DAY)).into(), not_after.into());
+        (params.not_before, params.not_after) = ((now - SKEW).into(), (now + LEAF).into());
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let certificate = params.signed_by(&key, &self.issuer)?;
@@ -114,7 +110,6 @@ impl Authority {
             chain: certificate.pem() + &self.certificate,
             key: key.serialize_pem(),
             authorities: self.trusted.clone(),
-            not_after,
         })
     }
 }

@@ -1,6 +1,5 @@
 //! The status of every object and proxy: reports of the translator, joined with what the proxies say.
 
-mod deployed;
 mod faults;
 mod gateway;
 mod join;
@@ -17,7 +16,6 @@ use proto::{ArcStr, Delta, Kind, ObjectStatus, Report, ResourceKey, Revision, Xd
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-pub(crate) use deployed::Deployed;
 use faults::FaultLog;
 pub(crate) use faults::Locate;
 use gateway::Gateway;
@@ -47,8 +45,6 @@ struct Inner {
     accepted: BTreeSet<ResourceKey>,
     gateways: BTreeMap<ResourceKey, Gateway>,
     refusals: BTreeMap<ResourceKey, Refusals>,
-    /// What is known of the Deployments and Services of Gateways; none of it where nobody deploys.
-    deployed: BTreeMap<ResourceKey, Deployed>,
     /// Objects whose status may be another since it was taken.
     changed: BTreeSet<ResourceKey>,
     faults: FaultLog,
@@ -99,14 +95,6 @@ impl Statuses {
             (key, status)
         };
         changed.into_iter().map(status).collect()
-    }
-
-    /// What became of a Gateway's proxies in the cluster.
-    pub(crate) fn deployed(&self, gateway: &ResourceKey, deployed: Deployed) {
-        let mut inner = self.lock();
-        inner.deployed.insert(gateway.clone(), deployed);
-        inner.settle(gateway);
-        self.tell(inner);
     }
 
     /// Lets whoever writes statuses know, once the lock is free.
@@ -255,7 +243,6 @@ impl Inner {
         let key = &report.key;
         let Some(status) = &report.status else {
             self.changed.insert(key.clone());
-            self.deployed.remove(key);
             self.objects.remove(key);
             self.accepted.remove(key);
             self.refusals.remove(key);
@@ -307,11 +294,7 @@ impl Inner {
             Some(gateway) => gateway.programming(entry.needs),
             None => Gateway::default().programming(entry.needs),
         };
-        let mut status = effective(key, &entry.status, &programming, self.refusals.get(key));
-        if let Some(deployed) = self.deployed.get(key) {
-            deployed.join(&mut status);
-        }
-        status
+        effective(key, &entry.status, &programming, self.refusals.get(key))
     }
 
     /// Brings transition times and the fault log up to date with an object's status.

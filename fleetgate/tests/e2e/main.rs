@@ -18,6 +18,7 @@ mod harness;
 mod headers;
 mod hostnames;
 mod https;
+mod kubernetes;
 mod listeners;
 mod live;
 mod matching;

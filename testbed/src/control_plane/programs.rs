@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use futures_util::future::select_all;
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
@@ -15,10 +14,8 @@ use crate::bed::{ClusterDir, Plan};
 
 /// How long something may take to become ready, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// How long a program may take to end.
-const GRACE: Duration = Duration::from_secs(5);
 
-/// The programs of one cluster.
+/// The programs of one cluster. Dropped, they are killed: their data is worth nothing once the bed is gone.
 pub(crate) struct Programs {
     dir: ClusterDir,
     plan: Plan,
@@ -87,19 +84,6 @@ impl Programs {
     /// Which one ended, when the first of them does.
     pub(crate) async fn first_ended(&mut self) -> anyhow::Error {
         first_ended(&mut self.running, self.dir.path()).await
-    }
-
-    /// Ends all, the last one started first.
-    pub(crate) async fn end(&mut self) {
-        while let Some((_, mut child)) = self.running.pop() {
-            if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
-                // It may have ended by itself.
-                let _ = kill_process(pid, Signal::TERM);
-            }
-            if timeout(GRACE, child.wait()).await.is_err() {
-                let _ = child.kill().await;
-            }
-        }
     }
 }
 

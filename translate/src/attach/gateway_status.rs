@@ -37,6 +37,11 @@ fn without_class(key: &ResourceKey, cx: &mut Cx<'_>) -> Option<ObjectStatus> {
     Some(ObjectStatus { faults: vec![fault], ..ObjectStatus::default() })
 }
 
+/// An address that stands for all of a machine's leads nowhere from elsewhere.
+fn reachable(addresses: &[ArcStr]) -> Vec<ArcStr> {
+    addresses.iter().filter(|address| !["0.0.0.0", "::"].contains(&address.as_str())).cloned().collect()
+}
+
 fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {
     let listeners: Vec<ListenerStatus> =
         ir.listeners.iter().map(|listener| listener_status(key, listener, cx)).collect();
@@ -52,7 +57,7 @@ fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {
             programmed.condition(literal!("Programmed")),
         ],
         listeners,
-        addresses: if ir.accepted.holds { ir.addresses.clone() } else { Vec::new() },
+        addresses: if ir.accepted.holds { reachable(&ir.addresses) } else { Vec::new() },
         faults: ir.faults.clone(),
         ..ObjectStatus::default()
     }

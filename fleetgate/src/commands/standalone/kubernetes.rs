@@ -6,8 +6,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use distribute::{Authenticate, Listener, Peer};
 use ingest::kubernetes::source;
+use ingest::kubernetes::status::{self, StatusUpdate};
 use proto::{ClusterId, ResourceKey, literal};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::limits;
 use super::pipeline::{Mode, Pipeline};
@@ -16,6 +19,7 @@ use crate::args::Standalone;
 use crate::kubernetes::connect;
 use crate::pki::{ServerTls, gateway_of, open_authority};
 use crate::state_dir::{self, StateDir};
+use crate::status::Statuses;
 
 /// Runs until SIGTERM or ctrl-c.
 ///
@@ -32,6 +36,7 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let health = bind(kubernetes.health, "health", "--health").await?;
     let admin = admin::bind(args.admin).await?;
     let env = translate::Env { default_address: literal!("0.0.0.0"), ..translate::Env::default() };
+    let controller = env.controller_name.clone();
     let pipeline = Pipeline::open(&args, state, env, true).await?;
     let options = source::Options {
         cluster: ClusterId::LOCAL,
@@ -40,7 +45,11 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
         limits: limits(),
         namespaces: Vec::new(),
     };
-    let (batches, handle) = source::start(client, options, Arc::clone(&pipeline.keys));
+    let (batches, handle) = source::start(client.clone(), options, Arc::clone(&pipeline.keys));
+    let (updates, receiver) = mpsc::channel(64);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(status::write(client, controller, handle.seen().clone(), receiver));
+    tasks.spawn(forward_statuses(Arc::clone(&pipeline.statuses), updates));
     let address = admin.local_addr()?;
     tracing::info!(
         "xDS with mutual TLS at {} as {host}:{port}, health at http://{}, admin at http://{address}, state in {}",
@@ -51,7 +60,7 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let file = pipeline.state.join("admin.address");
     std::fs::write(&file, address.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
     let listener = Listener::Tls(xds, tls.configurations());
-    let renewal = tokio::spawn(tls.renew(authorities));
+    tasks.spawn(tls.renew(authorities));
     // Objects of an API server have no files.
     let locate = move |_: &ResourceKey, _: &str| {
         let _source = &handle;
@@ -66,9 +75,22 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
         health: Some(health),
         proxies: None,
     };
-    let ended = pipeline.run(mode).await;
-    renewal.abort();
-    ended
+    pipeline.run(mode).await
+}
+
+/// Hands changed statuses to their writer, until it ends.
+async fn forward_statuses(statuses: Arc<Statuses>, updates: mpsc::Sender<StatusUpdate>) {
+    let mut changes = statuses.changes();
+    loop {
+        for (key, status) in statuses.take_changed() {
+            if updates.send(StatusUpdate { key, status }).await.is_err() {
+                return;
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn bind(address: std::net::SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
