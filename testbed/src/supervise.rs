@@ -38,7 +38,7 @@ pub(crate) async fn run(dir: ClusterDir) -> anyhow::Result<ExitCode> {
         .kill_on_drop(true)
         .spawn()
         .context("cannot run unshare (of util-linux)")?;
-    let _lifeline = unshare.stdin.take();
+    let lifeline = unshare.stdin.take();
     let init = child(&unshare).await.context("unshare could not make the namespaces: be root")?;
     let supervisor = Process::this().context("this process is not in /proc")?;
     dir.write_running(&Running { supervisor, init })?;
@@ -46,7 +46,7 @@ pub(crate) async fn run(dir: ClusterDir) -> anyhow::Result<ExitCode> {
     tokio::select! {
         _ = unshare.wait() => {}
         _ = stop.recv() => {
-            init.signal(Signal::TERM);
+            drop(lifeline);
             if tokio::time::timeout(PATIENCE, unshare.wait()).await.is_err() {
                 init.signal(Signal::KILL);
                 unshare.wait().await?;
