@@ -57,7 +57,8 @@ async fn network(plan: &Plan) -> anyhow::Result<()> {
         &format!("link add {BRIDGE} type bridge"),
         &format!("address add {bridge_address} dev {BRIDGE}"),
         &format!("link set {BRIDGE} up"),
-        &format!("route add local {VIPS} dev lo"),
+        // From an address of the node's own: one of these as source looks like an unserved Service to the node.
+        &format!("route add local {VIPS} dev lo src {}", plan.node_address()),
         // A packet to a Service needs a way before it can be given another destination.
         &format!("route add {SERVICES} dev {BRIDGE}"),
     ] {

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::args::{HELP, Options, required};
 use crate::bed::{ClusterDir, Plan};
-use crate::{cluster, init, supervise};
+use crate::{cluster, init, node, supervise};
 
 /// How long a cluster may take to come up, or to go.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -40,6 +40,7 @@ pub(crate) fn run(mut arguments: pico_args::Arguments) -> anyhow::Result<ExitCod
         }
         Some("init") => init::run(&required(&mut arguments, "--dir")?),
         Some("cluster") => in_runtime(|dir| Box::pin(cluster::run(dir)), required(&mut arguments, "--dir")?),
+        Some("node") => node::main(arguments).map(|()| ExitCode::SUCCESS),
         None if arguments.contains(["-h", "--help"]) => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)

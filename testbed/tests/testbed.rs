@@ -56,7 +56,7 @@ impl Beds {
 
 impl Drop for Beds {
     fn drop(&mut self) {
-        for bed in ["a", "b"] {
+        for bed in ["a", "b", "pods"] {
             self.run(bed, &["down"]);
         }
     }
@@ -102,4 +102,60 @@ fn beds_do_not_see_each_other_and_leave_nothing() {
     }
     assert_eq!(left(beds.dir.path()), Vec::<String>::new());
     assert_eq!(std::fs::read_dir(beds.dir.path()).unwrap().count(), 0);
+}
+
+const PODS: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: echo, namespace: default}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: echo}}
+  template:
+    metadata: {labels: {app: echo}}
+    spec:
+      containers:
+      - name: echo
+        image: registry.example/echo-basic:v1
+        env: [{name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
+        volumeMounts: [{name: late, mountPath: /etc/late}]
+        readinessProbe: {httpGet: {path: /health, port: 3000}, periodSeconds: 1}
+      volumes: [{name: late, secret: {secretName: late}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo, namespace: default}
+spec: {type: LoadBalancer, loadBalancerIP: 192.0.2.7, selector: {app: echo}, ports: [{port: 80, targetPort: 3000}]}
+"#;
+
+#[test]
+fn pods_run_and_are_reached_by_their_service() {
+    let Some(tools) = tools() else { return };
+    let beds = Beds { tools, dir: tempfile::tempdir().unwrap() };
+    let file = |name: &str, text: String| {
+        let path = beds.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let echo = beds.tools.join("gateway-api-1.7.0/echo-basic");
+    let images = file("images.json", serde_json::json!({"echo-basic": {"program": echo}}).to_string());
+    let pods = file("pods.yaml", PODS.to_owned());
+    beds.succeed("pods", &["up", "--images", &images]);
+    beds.kubectl("pods", &["apply", "-f", &pods]);
+    // Its pods wait for a Secret that comes late.
+    beds.kubectl("pods", &["create", "secret", "generic", "late", "--from-literal=word=hello"]);
+    beds.kubectl("pods", &["wait", "--for=condition=Available", "deployment/echo", "--timeout=60s"]);
+    let address =
+        ["--for=jsonpath={.status.loadBalancer.ingress[0].ip}=192.0.2.7", "service/echo", "--timeout=60s"];
+    beds.kubectl("pods", &[&["wait"][..], &address].concat());
+    let fetch =
+        ["shell", "--", "curl", "-sf", "--retry", "20", "--retry-all-errors", "http://192.0.2.7/hello"];
+    let answer: Value = serde_json::from_str(&beds.succeed("pods", &fetch)).unwrap();
+    assert!(answer["pod"].as_str().unwrap().starts_with("echo-"), "{answer}");
+    let logs = beds.kubectl("pods", &["logs", "--prefix", "-l", "app=echo"]);
+    assert!(logs.contains("made to /hello"), "{logs}");
+    beds.kubectl("pods", &["delete", "deployment", "echo"]);
+    beds.kubectl("pods", &["wait", "--for=delete", "pod", "-l", "app=echo", "--timeout=60s"]);
+    beds.succeed("pods", &["down"]);
+    assert_eq!(left(beds.dir.path()), Vec::<String>::new());
 }

@@ -43,6 +43,8 @@ pub(super) fn api_server(dir: &ClusterDir, plan: &Plan) -> Vec<String> {
         path(dir, "service-account-signing-key-file", "tokens.key"),
         "--service-account-issuer=https://kubernetes.default.svc".into(),
         "--authorization-mode=Node,RBAC".into(),
+        // The node has no name that anybody resolves.
+        "--kubelet-preferred-address-types=InternalIP".into(),
         "--allow-privileged=true".into(),
         "--profiling=false".into(),
     ]
@@ -68,15 +70,17 @@ pub(super) fn controller_manager(dir: &ClusterDir) -> Vec<String> {
 }
 
 pub(super) fn node(dir: &ClusterDir, plan: &Plan) -> Vec<String> {
-    let mut flags = vec![
-        "node".to_owned(),
-        format!("--kubeconfig={}", dir.join("node.kubeconfig").display()),
-        format!("--name={NODE}"),
-        format!("--pod-cidr={}", plan.pod_cidr()),
-        format!("--bridge={BRIDGE}"),
-        format!("--vip-cidr={VIPS}"),
-        format!("--dir={}", dir.join("node").display()),
-    ];
-    flags.extend(plan.images.iter().map(|images| format!("--images={}", images.display())));
+    let text = |name: &str| name.to_owned();
+    let path = |file: &str| dir.join(file).display().to_string();
+    let mut flags =
+        vec![text("node"), text("--kubeconfig"), path("node.kubeconfig"), text("--dir"), path("node")];
+    for (flag, value) in
+        [("--name", NODE), ("--pod-cidr", &plan.pod_cidr()), ("--bridge", BRIDGE), ("--vip-cidr", VIPS)]
+    {
+        flags.extend([text(flag), text(value)]);
+    }
+    if let Some(images) = &plan.images {
+        flags.extend([text("--images"), images.display().to_string()]);
+    }
     flags
 }

@@ -31,7 +31,8 @@ pub(crate) async fn start(programs: &mut Programs) -> anyhow::Result<()> {
     ready::grant_node(&dir).await.context("cannot give the node its rights")?;
     ready::definitions(&dir, &plan).await?;
     programs.until("the default ServiceAccount is there", || ready::service_account(&dir)).await?;
-    if crate::node::IS_BUILT {
+    // Without images there is nothing to run: pods stay pending.
+    if plan.images.is_some() {
         let program = std::env::current_exe()?;
         programs.start("node", &program, flags::node(&dir, &plan))?;
         programs.until("the node is ready", || ready::node(&dir)).await?;
