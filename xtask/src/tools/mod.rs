@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::command::{cargo, command, run};
+use crate::command::{cargo, command, run, works};
 use crate::{Outcome, root};
 
 mod envoy;
@@ -48,8 +48,26 @@ pub(crate) fn run_tools(print: Option<&str>) -> Outcome {
     Ok(())
 }
 
+/// Programs of the system that a test bed uses, and Debian's packages of them.
+const SYSTEM: [(&str, &str); 4] =
+    [("ip", "iproute2"), ("nft", "nftables"), ("nsenter", "util-linux"), ("curl", "curl")];
+
 /// All that a test bed needs.
 pub(crate) fn testbed() -> Outcome {
+    let missing: Vec<&str> = SYSTEM
+        .into_iter()
+        .filter(|(program, _)| {
+            !works(&mut command(program, &["--version"])) && !works(&mut command(program, &["-V"]))
+        })
+        .map(|(_, package)| package)
+        .collect();
+    if !missing.is_empty() {
+        eprintln!("the test bed needs {}; trying to add them", missing.join(", "));
+        let install = [&["install", "-y", "-qq"], &missing[..]].concat();
+        if !works(&mut command("apt-get", &["update", "-qq"])) || !works(&mut command("apt-get", &install)) {
+            return Err(format!("install {} and run this again", missing.join(", ")));
+        }
+    }
     for path in [
         kubernetes::etcd,
         kubernetes::api_server,
