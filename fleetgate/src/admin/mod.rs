@@ -64,7 +64,8 @@ pub(crate) async fn serve_health(listener: TcpListener, admin: Arc<Admin>) {
         let admin = Arc::clone(&admin);
         async move {
             match request.uri().path() {
-                "/livez" | "/readyz" | "/metrics" => answer(&admin, &request).await,
+                "/livez" | "/metrics" => answer(&admin, &request).await,
+                "/readyz" => ready(&admin.statuses.missing_to_serve()),
                 path => text(
                     StatusCode::NOT_FOUND,
                     format!("no {path} here: ask for /livez, /readyz or /metrics\n"),
@@ -119,7 +120,7 @@ async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Body> {
     match request.uri().path() {
         "/" => text(StatusCode::OK, INDEX),
         "/livez" => text(StatusCode::OK, "ok\n"),
-        "/readyz" => ready(admin),
+        "/readyz" => ready(&admin.statuses.missing()),
         "/metrics" => {
             crate::metrics::sample(&admin.log_dir);
             text(StatusCode::OK, admin.prometheus.render())
@@ -155,8 +156,7 @@ fn is_local(request: &Request<Incoming>) -> bool {
     name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn ready(admin: &Admin) -> Response<Body> {
-    let missing = admin.statuses.missing();
+fn ready(missing: &[String]) -> Response<Body> {
     if missing.is_empty() {
         return text(StatusCode::OK, "ready\n");
     }

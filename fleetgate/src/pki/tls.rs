@@ -71,3 +71,99 @@ fn configuration(authority: &Authority, names: &[String]) -> anyhow::Result<Arc<
     made.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(made))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use proto::{Kind, ResourceKey};
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::watch;
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::ServerTls;
+    use crate::pki::authority::{Authority, Issued};
+    use crate::pki::gateway_of;
+
+    const NAME: &str = "fleetgate.system.svc";
+
+    fn authority() -> Authority {
+        let (certificate, key) = Authority::make(SystemTime::now()).unwrap();
+        Authority::open(&certificate, &key, "").unwrap()
+    }
+
+    fn gateway() -> ResourceKey {
+        ResourceKey::local(Kind::GATEWAY, "infra", "web")
+    }
+
+    fn client(trusted: &Authority, issued: Option<&Issued>) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(trusted.certificate().as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder = builder.with_root_certificates(roots);
+        let Some(issued) = issued else { return builder.with_no_client_auth() };
+        let chain = CertificateDer::pem_slice_iter(issued.chain.as_bytes()).map(Result::unwrap).collect();
+        builder
+            .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap())
+            .unwrap()
+    }
+
+    /// The Gateway that the server takes a client for; none if there is no connection.
+    async fn taken_for(server: Arc<ServerConfig>, client: ClientConfig) -> Option<ResourceKey> {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let accepting = tokio::spawn(async move {
+            let mut stream = TlsAcceptor::from(server).accept(far).await.ok()?;
+            let gateway = gateway_of(stream.get_ref().1.peer_certificates()?.first().map(AsRef::as_ref)).ok();
+            stream.write_all(b"x").await.ok()?;
+            gateway
+        });
+        let name = ServerName::try_from(NAME).unwrap();
+        if let Ok(mut stream) = TlsConnector::from(Arc::new(client)).connect(name, near).await {
+            // With TLS 1.3 a client learns only now that it was refused.
+            let _ = stream.read_u8().await;
+        }
+        accepting.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_a_certificate_of_the_authority_gets_a_connection() {
+        let (ours, theirs) = (authority(), authority());
+        let now = SystemTime::now();
+        let server = ServerTls::new(&ours, vec![NAME.to_owned()]).unwrap();
+        let configurations = server.configurations();
+        let config = || Arc::clone(&configurations.borrow());
+        let good = ours.proxy(&gateway(), now).unwrap();
+        assert_eq!(taken_for(config(), client(&ours, Some(&good))).await, Some(gateway()));
+        assert_eq!(taken_for(config(), client(&ours, None)).await, None);
+        let strange = theirs.proxy(&gateway(), now).unwrap();
+        assert_eq!(taken_for(config(), client(&ours, Some(&strange))).await, None);
+        assert_eq!(
+            taken_for(config(), client(&theirs, Some(&good))).await,
+            None,
+            "the server is checked, too"
+        );
+        // The server's own certificate is none for a client.
+        let server_as_client = ours.server(&[NAME.to_owned()], now).unwrap();
+        assert_eq!(taken_for(config(), client(&ours, Some(&server_as_client))).await, None);
+    }
+
+    #[tokio::test]
+    async fn another_authority_takes_over_at_once() {
+        let (old, new) = (authority(), Arc::new(authority()));
+        let server = ServerTls::new(&old, vec![NAME.to_owned()]).unwrap();
+        let mut configurations = server.configurations();
+        let (sender, authorities) = watch::channel(Arc::new(old));
+        let renewing = tokio::spawn(server.renew(authorities));
+        sender.send_replace(Arc::clone(&new));
+        configurations.changed().await.unwrap();
+        let issued = new.proxy(&gateway(), SystemTime::now()).unwrap();
+        let config = Arc::clone(&configurations.borrow());
+        assert_eq!(taken_for(config, client(&new, Some(&issued))).await, Some(gateway()));
+        renewing.abort();
+    }
+}

@@ -45,8 +45,8 @@ struct Inner {
     accepted: BTreeSet<ResourceKey>,
     gateways: BTreeMap<ResourceKey, Gateway>,
     refusals: BTreeMap<ResourceKey, Refusals>,
-    /// Objects whose status may be another since it was taken.
-    changed: BTreeSet<ResourceKey>,
+    /// Objects whose status may be another since it was taken; none while nobody takes them.
+    changed: Option<BTreeSet<ResourceKey>>,
     faults: FaultLog,
 }
 
@@ -80,16 +80,18 @@ impl Statuses {
         self.published.subscribe()
     }
 
-    /// Wakes when [`Statuses::take_changed`] has something.
+    /// From now on changes are kept for [`Statuses::take_changed`], at first all that there is; the receiver wakes
+    /// when there are some.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        let mut inner = self.lock();
+        inner.changed = Some(inner.objects.keys().cloned().collect());
         self.changed.subscribe()
     }
 
-    /// The statuses that changed since this was asked last; none for objects that have none any more. Those of
-    /// everything, if asked for the first time.
+    /// The statuses that changed since this was asked last; none for objects that have none any more.
     pub(crate) fn take_changed(&self) -> Vec<(ResourceKey, Option<ObjectStatus>)> {
         let mut inner = self.lock();
-        let changed = std::mem::take(&mut inner.changed);
+        let changed = inner.changed.as_mut().map(std::mem::take).unwrap_or_default();
         let status = |key: ResourceKey| {
             let status = inner.objects.get(&key).map(|entry| inner.effective(&key, entry));
             (key, status)
@@ -99,7 +101,7 @@ impl Statuses {
 
     /// Lets whoever writes statuses know, once the lock is free.
     fn tell(&self, inner: MutexGuard<'_, Inner>) {
-        let some = !inner.changed.is_empty();
+        let some = inner.changed.as_ref().is_some_and(|changed| !changed.is_empty());
         drop(inner);
         if some {
             self.changed.send_replace(());
@@ -192,14 +194,16 @@ impl Statuses {
         inner.faults.open(locate);
     }
 
+    /// What is missing until proxies can be served; empty if nothing. That does not hang on the proxies: in a
+    /// cluster they find a server only once it is ready.
+    pub(crate) fn missing_to_serve(&self) -> Vec<String> {
+        self.lock().missing()
+    }
+
     /// What is missing until everything that was asked for is live; empty if nothing.
     pub(crate) fn missing(&self) -> Vec<String> {
         let inner = self.lock();
-        let mut missing: Vec<String> = Vec::new();
-        if !inner.listed {
-            missing.push("the config directory has not been read yet".to_owned());
-        }
-        missing.extend(inner.log_error.iter().map(|error| format!("the event log fails: {error}")));
+        let mut missing = inner.missing();
         for key in &inner.accepted {
             let state = inner.gateways.get(key);
             let why = match state {
@@ -228,6 +232,15 @@ impl Statuses {
 }
 
 impl Inner {
+    fn missing(&self) -> Vec<String> {
+        let mut missing: Vec<String> = Vec::new();
+        if !self.listed {
+            missing.push("the source has not been read yet".to_owned());
+        }
+        missing.extend(self.log_error.iter().map(|error| format!("the event log fails: {error}")));
+        missing
+    }
+
     fn touch(&mut self, delta: &Delta) {
         let keys = delta.puts.iter().map(|put| &put.key).chain(&delta.removes);
         let mut last: Option<&ResourceKey> = None;
@@ -242,7 +255,7 @@ impl Inner {
     fn report(&mut self, report: &Report, revision: Revision) {
         let key = &report.key;
         let Some(status) = &report.status else {
-            self.changed.insert(key.clone());
+            self.note(key);
             self.objects.remove(key);
             self.accepted.remove(key);
             self.refusals.remove(key);
@@ -271,6 +284,12 @@ impl Inner {
             }
         }
         self.settle(key);
+    }
+
+    fn note(&mut self, key: &ResourceKey) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert(key.clone());
+        }
     }
 
     fn heal(&mut self, keys: &[XdsKey]) {
@@ -307,7 +326,7 @@ impl Inner {
         };
         let status = self.effective(key, entry);
         self.faults.translated(key, &status.faults);
-        self.changed.insert(key.clone());
+        self.note(key);
         if let Some(entry) = self.objects.get_mut(key) {
             entry.times.update(&status, now());
         }

@@ -134,3 +134,33 @@ fn a_failing_log_is_not_ready() {
     statuses.log_failing(None);
     assert!(statuses.missing().is_empty());
 }
+
+#[test]
+fn whoever_writes_statuses_gets_all_at_first_and_then_what_changed() {
+    let statuses = statuses();
+    statuses.published(&delta(5, vec![gateway_report()]));
+    assert_eq!(statuses.take_changed(), [], "nobody has asked yet");
+    let mut changes = statuses.changes();
+    let programmed = |statuses: &Statuses| -> Vec<_> {
+        let taken = statuses.take_changed().into_iter();
+        taken.map(|(key, status)| (key, status.map(|status| status.conditions[1].holds()))).collect()
+    };
+    assert_eq!(programmed(&statuses), [(gateway(), Some(false))]);
+    assert_eq!(programmed(&statuses), []);
+    statuses.feedback(&connected(), &[]);
+    changes.mark_unchanged();
+    statuses.feedback(&acked(5), &[]);
+    assert!(changes.has_changed().unwrap());
+    assert_eq!(programmed(&statuses), [(gateway(), Some(true))]);
+    statuses.published(&delta(6, vec![Report { key: gateway(), status: None }]));
+    assert_eq!(programmed(&statuses), [(gateway(), None)], "gone");
+}
+
+#[test]
+fn a_server_is_ready_before_its_proxies_are() {
+    let statuses = Statuses::new("c".into(), true);
+    assert_eq!(statuses.missing_to_serve(), ["the source has not been read yet"]);
+    statuses.listed(Box::new(|_, _| None));
+    statuses.published(&delta(5, vec![gateway_report()]));
+    assert!(statuses.missing_to_serve().is_empty() && !statuses.missing().is_empty());
+}

@@ -144,10 +144,7 @@ impl State {
                     self.queue.refused(&key, Some(UNSEEN), now);
                     self.unseen.insert(key);
                 }
-                None => {
-                    self.wanted.remove(&key);
-                    self.queue.forget(&key);
-                }
+                None => self.forget(&key),
             }
             return;
         };
@@ -159,10 +156,11 @@ impl State {
         let time = rfc3339(SystemTime::now());
         let writer = Writer { controller: &self.controller, now: &time };
         let Some(status) = merge(&key.kind, writer, &observed.status, wanted.as_deref()) else {
-            if wanted.is_none() {
-                self.wanted.remove(&key);
+            match wanted {
+                Some(_) => self.queue.done(&key, false, now),
+                None => self.forget(&key),
             }
-            return self.queue.done(&key, false, now);
+            return;
         };
         self.replaced.insert(key.clone(), observed.resource_version.clone());
         let api: Api<DynamicObject> = if key.namespace.is_empty() {
@@ -187,6 +185,14 @@ impl State {
             };
             (key, outcome)
         });
+    }
+
+    fn forget(&mut self, key: &ResourceKey) {
+        self.wanted.remove(key);
+        self.replaced.remove(key);
+        self.unseen.remove(key);
+        self.reported.remove(key);
+        self.queue.forget(key);
     }
 
     fn ended(&mut self, key: &ResourceKey, outcome: Outcome) {
