@@ -14,7 +14,8 @@ use super::tools::{quote, run};
 /// Makes the bridge if it is missing, and lets this namespace forward.
 ///
 /// A pod's address is a /32 and all it sends goes through the bridge's address: so each packet between pods passes the
-/// rules of Services, both ways. Whatever is neither a pod nor a Service is refused at once (see `services::nft`).
+/// rules of Services, both ways. The bridge itself must not apply them: it would drop what goes back to its sender.
+/// Whatever is neither a pod nor a Service is refused at once (see `services::nft`).
 pub(super) async fn set_up_bridge(args: &Args) -> anyhow::Result<()> {
     let (bridge, address) = (&args.bridge, args.pod_cidr.nth(1));
     let script = format!(
@@ -26,6 +27,7 @@ ip link set {bridge} up
 ip route show default | grep -q default || ip route add default dev {bridge} src {address}
 cd /proc/sys/net/ipv4
 echo 1 > ip_forward
+for file in ../bridge/bridge-nf-call-*; do [ ! -e $file ] || echo 0 > $file; done
 for which in all {bridge}; do echo 0 > conf/$which/send_redirects; echo 0 > conf/$which/rp_filter; done
 ",
         prefix = args.pod_cidr.prefix,

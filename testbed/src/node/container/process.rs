@@ -72,7 +72,7 @@ impl Process {
     pub(crate) async fn wait(&mut self) -> Exit {
         match self.wrapper.wait().await {
             Ok(status) => Exit::from(status),
-            Err(_) => Exit { code: 137, signal: Some(9) },
+            Err(_) => Exit::KILLED,
         }
     }
 
@@ -84,7 +84,11 @@ impl Process {
     /// Ends all processes and waits for them.
     pub(crate) async fn kill(&mut self) -> Exit {
         self.signal(Signal::KILL);
-        self.wait().await
+        match self.wait().await {
+            // What `unshare` makes of a child that was killed, as it can't end like that itself.
+            Exit { code: 1, signal: None } => Exit::KILLED,
+            exit => exit,
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -148,6 +152,10 @@ pub(crate) struct Exit {
     pub(crate) code: i32,
     /// The signal that ended it.
     pub(crate) signal: Option<i32>,
+}
+
+impl Exit {
+    const KILLED: Exit = Exit { code: 137, signal: Some(9) };
 }
 
 impl From<ExitStatus> for Exit {

@@ -57,6 +57,7 @@ place() {
                 script.push_str(&format!("mount -o remount,bind,ro {target}\n"));
             }
         }
+        script.push_str("rm -r --one-file-system /.binds\n");
         script.push_str(&format!("mkdir -p {}\n", quote(&self.working_dir)));
         if self.security.read_only_root {
             script.push_str("mount -o remount,bind,ro /\n");

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 /// A run that is over.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Ended {
+    /// Restarts before it.
+    pub(super) run: u32,
     pub(super) code: i32,
     pub(super) signal: Option<i32>,
     pub(super) reason: &'static str,

@@ -110,13 +110,14 @@ fn conditions(pod: &Pod, spec: &PodSpec, state: &State, phase: &str, now: Timest
         let since = old.clone().find(|condition| condition.type_ == kind && condition.status == status);
         let since =
             since.and_then(|condition| condition.last_transition_time.as_ref()).map_or(now, |time| time.0);
-        let mut condition = json!({ "type": kind, "status": status, "lastTransitionTime": second(since) });
-        if let Some(reason) = reason {
-            condition["reason"] = json!(reason);
-        }
-        if let Some(message) = message {
-            condition["message"] = json!(message);
-        }
+        // Null takes away what an earlier status said.
+        let mut condition = json!({
+            "type": kind,
+            "status": status,
+            "lastTransitionTime": second(since),
+            "reason": reason.filter(|_| !is),
+            "message": message.filter(|_| !is),
+        });
         if let Some(generation) = pod.metadata.generation {
             condition["observedGeneration"] = json!(generation);
         }
@@ -134,7 +135,7 @@ fn statuses(containers: &[&Container], state: &State) -> Value {
                 json!({ "waiting": { "reason": reason, "message": message } })
             }
             Doing::Running { since } => json!({ "running": { "startedAt": second(*since) } }),
-            Doing::Ended(end) => json!({ "terminated": ended(end, &id) }),
+            Doing::Ended(end) => json!({ "terminated": ended(end, &container.name) }),
         };
         let mut status = json!({
             "name": container.name,
@@ -145,7 +146,7 @@ fn statuses(containers: &[&Container], state: &State) -> Value {
             "restartCount": view.restarts,
             "state": doing,
             "lastState": view.last.as_ref().map_or_else(|| json!({}), |end| {
-                json!({ "terminated": ended(end, &format!("testbed://{}-{}", container.name, view.restarts)) })
+                json!({ "terminated": ended(end, &container.name) })
             }),
         });
         if !matches!(view.doing, Doing::Waiting { .. }) || view.last.is_some() {
@@ -156,9 +157,9 @@ fn statuses(containers: &[&Container], state: &State) -> Value {
     containers.iter().map(status).collect()
 }
 
-fn ended(end: &Ended, id: &str) -> Value {
+fn ended(end: &Ended, container: &str) -> Value {
     let mut ended = json!({
-        "containerID": id,
+        "containerID": format!("testbed://{container}-{}", end.run),
         "exitCode": end.code,
         "reason": end.reason,
         "startedAt": second(end.started),
@@ -208,8 +209,15 @@ mod tests {
 
     fn over(code: i32) -> View {
         let time = NOW.parse().unwrap();
-        let ended =
-            Ended { code, signal: None, reason: "Error", message: None, started: time, finished: time };
+        let ended = Ended {
+            run: 0,
+            code,
+            signal: None,
+            reason: "Error",
+            message: None,
+            started: time,
+            finished: time,
+        };
         View { doing: Doing::Ended(ended), ..View::default() }
     }
 

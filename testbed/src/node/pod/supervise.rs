@@ -50,12 +50,13 @@ impl Pod {
         let name = container.name.clone();
         let mut backoff = Backoff::default();
         while !self.is_stopping() {
-            let wait = match Box::pin(self.run_once(&container)).await {
+            let (wait, again) = match Box::pin(self.run_once(&container)).await {
                 Outcome::NotStarted(reason, message) => {
                     self.warn(reason_of_event(reason), format!("container {name}: {message}")).await;
                     let message = Some(message);
                     self.shared.update(&name, |view| view.doing = Doing::Waiting { reason, message });
-                    backoff.after(Duration::ZERO).max(Duration::from_secs(1)).min(Duration::from_secs(8))
+                    let wait = backoff.after(Duration::ZERO);
+                    (wait.clamp(Duration::from_secs(1), Duration::from_secs(8)), false)
                 }
                 Outcome::Ended(ended) => {
                     let over = self.is_stopping() || is_final(policy.as_deref(), ended.code);
@@ -66,10 +67,13 @@ impl Pod {
                     if over {
                         return ended.code == 0;
                     }
-                    self.before_restart(&name, ended, &mut backoff).await
+                    (self.before_restart(&name, ended, &mut backoff).await, true)
                 }
             };
             self.pause_for(wait).await;
+            if again && !self.is_stopping() {
+                self.shared.update(&name, |view| view.restarts += 1);
+            }
         }
         false
     }
@@ -79,7 +83,6 @@ impl Pod {
             .after(Duration::try_from(ended.finished.duration_since(ended.started)).unwrap_or_default());
         let message = format!("back-off {} s restarting failed container {name}", wait.as_secs());
         self.shared.update(name, |view| {
-            view.restarts += 1;
             view.last = Some(ended);
             let reason = if wait.is_zero() { "ContainerCreating" } else { "CrashLoopBackOff" };
             view.doing = Doing::Waiting { reason, message: (!wait.is_zero()).then(|| message.clone()) };
@@ -112,7 +115,7 @@ impl Pod {
         {
             self.warn("FailedPostStartHook", format!("container {name}: {why}")).await;
             let exit = process.kill().await;
-            return Outcome::Ended(self.ended(exit, &process));
+            return Outcome::Ended(self.ended(container, exit, &process));
         }
         let since = process.started;
         let ready = container.startup_probe.is_none() && container.readiness_probe.is_none();
@@ -122,7 +125,7 @@ impl Pod {
             view.ready = ready;
         });
         let exit = self.watch(container, &mut process).await;
-        Outcome::Ended(self.ended(exit, &process))
+        Outcome::Ended(self.ended(container, exit, &process))
     }
 
     /// Waits until the container ends by itself, by its probes, or with its pod.
@@ -232,8 +235,9 @@ impl Pod {
         })
     }
 
-    fn ended(&self, exit: Exit, process: &Process) -> Ended {
+    fn ended(&self, container: &Container, exit: Exit, process: &Process) -> Ended {
         Ended {
+            run: self.shared.view(&container.name).restarts,
             code: exit.code,
             signal: exit.signal,
             reason: if exit.code == 0 { "Completed" } else { "Error" },

@@ -146,7 +146,7 @@ impl Life<'_> {
     async fn live(mut self, sandbox: &mut Option<Sandbox>, over: bool) {
         let pod = self.shared.pod();
         let Some(spec) = pod.spec.as_ref().filter(|_| !over) else { return };
-        let sources = Arc::new(sources(self.cx, &pod));
+        let sources = Arc::new(sources(self.cx));
         let mut volumes = Volumes::new(self.cx, self.uid);
         let mut stop = self.stop.clone();
         tokio::select! {
@@ -287,9 +287,8 @@ async fn refresh(cx: &Context, shared: &Shared, volumes: &mut Volumes, sources: 
     }
 }
 
-fn sources(cx: &Context, pod: &Pod) -> Sources {
+fn sources(cx: &Context) -> Sources {
     use kube::runtime::reflector::ObjectRef;
-    let _ = pod;
     let (secrets, config_maps) = (cx.secrets.clone(), cx.config_maps.clone());
     Sources {
         secret: Box::new(move |namespace, name| secrets.get(&ObjectRef::new(name).within(namespace))),

@@ -1,0 +1,148 @@
+//! The node's duties, in one bed: what pods see, how they are watched, how they end, and what leads to them.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside test functions")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::json;
+
+/// The programs, if this machine can run a bed.
+fn tools() -> Option<PathBuf> {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join(".tools");
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    let needed = [
+        "etcd-3.6.6/etcd",
+        "kubernetes-1.37.2/kube-apiserver",
+        "bin/kubectl",
+        "gateway-api-1.7.0/echo-basic",
+    ];
+    if is_root && needed.iter().all(|program| tools.join(program).exists()) {
+        return Some(tools);
+    }
+    eprintln!("not root, or no programs (`cargo xtask tools`): the test bed's node is not tested");
+    None
+}
+
+/// A bed with a node, in a directory of its own; ended when dropped.
+struct Bed {
+    tools: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Bed {
+    fn up(tools: PathBuf) -> Bed {
+        let bed = Bed { tools, dir: tempfile::tempdir().unwrap() };
+        let images = bed.dir.path().join("images.json");
+        let known = json!({
+            "echo-basic": { "program": bed.tools.join("gateway-api-1.7.0/echo-basic") },
+            "sh": { "program": "/bin/sh", "args": ["-c", "sleep infinity"] },
+        });
+        std::fs::write(&images, known.to_string()).unwrap();
+        let up = bed.run("up", &["--images", images.to_str().unwrap()]);
+        assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+        bed
+    }
+
+    fn run(&self, verb: &str, rest: &[&str]) -> Output {
+        let mut testbed = Command::new(env!("CARGO_BIN_EXE_testbed"));
+        testbed.args([verb, "--name", "node", "--dir"]).arg(self.dir.path()).arg("--tools").arg(&self.tools);
+        testbed.args(rest).output().unwrap()
+    }
+
+    /// Runs a command line in the cluster's namespaces.
+    fn shell(&self, line: &str) -> String {
+        let output = self.run("shell", &["--", "sh", "-ec", line]);
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Waits until this field of an object has this value.
+    fn wait(&self, object: &str, path: &str, value: &str) {
+        self.shell(&format!("kubectl wait --for=jsonpath='{{{path}}}'={value} {object} --timeout=90s"));
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        self.run("down", &[]);
+    }
+}
+
+#[test]
+fn duties() {
+    let Some(tools) = tools() else { return };
+    let bed = Bed::up(tools);
+    let notes = bed.dir.path().join("notes");
+    let pods = bed.dir.path().join("pods.yaml");
+    std::fs::write(&pods, include_str!("node.yaml").replace("NOTES", notes.to_str().unwrap())).unwrap();
+    bed.shell(&format!("kubectl apply -f {}", pods.display()));
+
+    what_a_pod_sees(&bed);
+    load_balancer(&bed);
+    containers_that_fail(&bed);
+    the_end_of_a_pod(&bed, &notes);
+}
+
+fn what_a_pod_sees(bed: &Bed) {
+    bed.shell("kubectl wait --for=condition=Available deployment/web --timeout=90s");
+    bed.shell("kubectl patch configmap live -p '{\"data\":{\"word\":\"two\"}}'");
+    let logs = bed.shell("timeout 60 kubectl logs -f deployment/web -c client | sed /updated/q");
+    let lines: Vec<&str> = logs.lines().collect();
+    assert_eq!(lines[..2], ["65532", "made"], "{logs}");
+    assert!(lines[2].contains("Read-only file system"), "{logs}");
+    assert_eq!(lines[3..], ["reached by itself", "by name", "refused 7", "updated"], "{logs}");
+    assert_eq!(bed.shell("kubectl logs deployment/web -c client --tail=1"), "updated\n");
+}
+
+fn load_balancer(bed: &Bed) {
+    bed.wait("service/udp", ".status.loadBalancer.ingress[0].ip", "192.0.2.1");
+    bed.shell("kubectl wait --for=condition=Ready pod/udp --timeout=90s");
+    let ask = "import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(1)
+s.connect(('192.0.2.1', 53))
+for _ in range(30):
+    try:
+        s.send(b'hello')
+        print(s.recv(2000).decode())
+        break
+    except OSError:
+        pass";
+    // The rules follow the endpoint a moment after the pod is ready.
+    let answer = bed.shell(&format!("python3 -c \"{ask}\""));
+    assert!(answer.contains("\"request\":\"hello\""), "{answer}");
+
+    let far = "kubectl get events --field-selector involvedObject.name=far -o jsonpath='{.items[*].message}'";
+    bed.shell(&format!("timeout 30 sh -c 'until {} | grep -q outside; do :; done'", far.replace('\'', "\"")));
+    assert_eq!(bed.shell("kubectl get service far -o jsonpath='{.status.loadBalancer}'"), "{}");
+    let refused = "! curl -s -m 5 http://198.51.100.9/ && ! curl -s -m 5 http://192.0.2.200/ && echo both";
+    assert_eq!(bed.shell(refused), "both\n");
+    bed.shell("kubectl patch service far -p '{\"spec\":{\"loadBalancerIP\":\"192.0.2.9\"}}'");
+    bed.wait("service/far", ".status.loadBalancer.ingress[0].ip", "192.0.2.9");
+}
+
+fn containers_that_fail(bed: &Bed) {
+    bed.wait("pod/crash", ".status.containerStatuses[0].state.waiting.reason", "CrashLoopBackOff");
+    bed.wait("pod/crash", ".status.containerStatuses[0].lastState.terminated.exitCode", "3");
+    assert_eq!(bed.shell("kubectl logs crash --previous"), "last words\n");
+    bed.wait("pod/sick", ".status.containerStatuses[0].lastState.terminated.exitCode", "137");
+    bed.wait("pod/unknown", ".status.containerStatuses[0].state.waiting.reason", "ErrImagePull");
+    let described = bed.shell("kubectl describe pod unknown");
+    assert!(described.contains("no program stands for the image \"nobody/knows:v1\""), "{described}");
+    bed.wait("job/job", ".status.succeeded", "1");
+    assert_eq!(bed.shell("kubectl logs job/job"), "done\n");
+}
+
+fn the_end_of_a_pod(bed: &Bed, notes: &Path) {
+    bed.shell("kubectl wait --for=condition=Ready pod/polite --timeout=90s");
+    // Its trap is set once it has said so.
+    assert_eq!(bed.shell("timeout 60 kubectl logs -f polite | sed q"), "up\n");
+    bed.shell("kubectl delete pod polite --timeout=60s");
+    let read = |name: &str| std::fs::read_to_string(notes.join(name)).unwrap();
+    assert_eq!((read("stop").as_str(), read("end").as_str()), ("stopping\n", "terminated\n"));
+    let volumes = bed.dir.path().join("node/0/node/pods");
+    let before = std::fs::read_dir(&volumes).unwrap().count();
+    bed.shell("kubectl delete pod crash sick unknown --timeout=60s");
+    assert_eq!(std::fs::read_dir(&volumes).unwrap().count(), before - 3, "their files are gone with them");
+}
