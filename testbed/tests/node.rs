@@ -57,6 +57,13 @@ impl Bed {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Follows a log until a line has this word in it; gives the log up to there.
+    fn log_until(&self, of: &str, word: &str) -> String {
+        let follow = format!("timeout 60 kubectl logs -f {of} > $log & pid=$!");
+        let wait = format!("timeout 60 sh -c 'until grep -q {word} '$log'; do sleep 0.1; done'");
+        self.shell(&format!("log=$(mktemp); {follow}; {wait}; kill $pid; cat $log; rm $log"))
+    }
+
     /// Waits until this field of an object has this value.
     fn wait(&self, object: &str, path: &str, value: &str) {
         self.shell(&format!("kubectl wait --for=jsonpath='{{{path}}}'={value} {object} --timeout=90s"));
@@ -87,7 +94,7 @@ fn duties() {
 fn what_a_pod_sees(bed: &Bed) {
     bed.shell("kubectl wait --for=condition=Available deployment/web --timeout=90s");
     bed.shell("kubectl patch configmap live -p '{\"data\":{\"word\":\"two\"}}'");
-    let logs = bed.shell("timeout 60 kubectl logs -f deployment/web -c client | sed /updated/q");
+    let logs = bed.log_until("deployment/web -c client", "updated");
     let lines: Vec<&str> = logs.lines().collect();
     assert_eq!(lines[..2], ["65532", "made"], "{logs}");
     assert!(lines[2].contains("Read-only file system"), "{logs}");
@@ -137,7 +144,7 @@ fn containers_that_fail(bed: &Bed) {
 fn the_end_of_a_pod(bed: &Bed, notes: &Path) {
     bed.shell("kubectl wait --for=condition=Ready pod/polite --timeout=90s");
     // Its trap is set once it has said so.
-    assert_eq!(bed.shell("timeout 60 kubectl logs -f polite | sed q"), "up\n");
+    bed.log_until("polite", "up");
     bed.shell("kubectl delete pod polite --timeout=60s");
     let read = |name: &str| std::fs::read_to_string(notes.join(name)).unwrap();
     assert_eq!((read("stop").as_str(), read("end").as_str()), ("stopping\n", "terminated\n"));
