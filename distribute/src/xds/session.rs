@@ -200,7 +200,10 @@ impl Session {
     ) {
         for item in &push.items {
             scope.prove(kind, &item.name, item.seq, effect);
-            if kind == ResourceType::Endpoints {
+            // Endpoints that went out before their cluster did are not those that it waits for.
+            let clusters = &self.get(ResourceType::Cluster).sent;
+            let is_later = clusters.get(&item.name).is_none_or(|cluster| cluster.nonce < push.nonce);
+            if kind == ResourceType::Endpoints && is_later {
                 self.awaited.remove(&item.name);
             }
         }

@@ -312,3 +312,22 @@ proptest! {
         world.settle();
     }
 }
+
+/// A cluster that goes and comes back while its endpoints are on their way needs them once more.
+#[test]
+fn endpoints_of_before_their_cluster_are_not_enough() {
+    use Step::{Endpoints, Publish, Read};
+    let publish = |hosts, listener| Publish(hosts, listener);
+    let mut steps = vec![publish([Some(2), None, None, Some(0)], 0), Read, Read];
+    steps.extend([publish([Some(1), None, None, Some(0)], 0), Read, Read]);
+    steps.extend([publish([Some(0), None, None, None], 1), Read, Read, Read, Read]);
+    steps.extend([publish([Some(0), Some(0), None, None], 0), Read, Read, Read, Read, Read]);
+    steps.extend([Endpoints(0, 1), Read, Read, publish([None, Some(1), None, None], 0)]);
+    steps.push(publish([Some(1), Some(0), None, None], 0));
+    let mut world = World::new(true);
+    world.step(&publish([None; 4], 0));
+    for step in &steps {
+        world.step(step);
+    }
+    world.settle();
+}
