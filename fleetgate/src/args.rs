@@ -114,6 +114,9 @@ pub(crate) struct Standalone {
     pub(crate) log: LogLevel,
 }
 
+/// Our image of Envoy, with the module for small route tables.
+const PROXY_IMAGE: &str = concat!("fleetgate/envoy:", env!("CARGO_PKG_VERSION"));
+
 /// A Kubernetes API server instead of a directory.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "With --kubernetes")]
@@ -123,6 +126,9 @@ pub(crate) struct Kubernetes {
     pub(crate) kubernetes: bool,
     #[command(flatten)]
     pub(crate) cluster: Cluster,
+    /// Image of the proxies, for which GatewayParameters name no other
+    #[arg(long, value_name = "IMAGE", env = "FLEETGATE_PROXY_IMAGE", default_value = PROXY_IMAGE)]
+    pub(crate) proxy_image: String,
     /// Where xDS is served, with mutual TLS
     #[arg(long, value_name = "IP:PORT", env = "FLEETGATE_XDS_LISTEN", default_value = "0.0.0.0:18000")]
     pub(crate) xds_listen: SocketAddr,

@@ -11,17 +11,24 @@ pub(crate) struct Known {
     pub(crate) versions: &'static [&'static str],
     /// True if we write its status.
     pub(crate) has_status: bool,
+    /// True if most clusters do well without its CRD.
+    pub(crate) optional: bool,
     /// Field selector of the objects that are read.
     pub(crate) fields: Option<&'static str>,
 }
 
 const fn known(kind: Kind, plural: &'static str, versions: &'static [&'static str]) -> Known {
-    Known { kind, plural, versions, has_status: false, fields: None }
+    Known { kind, plural, versions, has_status: false, optional: false, fields: None }
 }
 
 impl Known {
     const fn with_status(mut self) -> Known {
         self.has_status = true;
+        self
+    }
+
+    const fn optional(mut self) -> Known {
+        self.optional = true;
         self
     }
 
@@ -38,14 +45,15 @@ impl Known {
 }
 
 /// Secrets that others keep their own things in, often large.
-const TLS_OR_OPAQUE: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,\
+const TLS_OR_OPAQUE: &str = "type!=helm.sh/release.v1,type!=fleetgate.dev/xds-identity,type!=kubernetes.io/service-account-token,\
     type!=kubernetes.io/dockerconfigjson,type!=kubernetes.io/dockercfg,type!=bootstrap.kubernetes.io/token,\
     type!=kubernetes.io/basic-auth,type!=kubernetes.io/ssh-auth";
 
 /// In the order in which events of one batch go out: what is referred to before what refers to it.
-pub(crate) static KINDS: [Known; 10] = [
+pub(crate) static KINDS: [Known; 11] = [
     known(Kind::NAMESPACE, "namespaces", &["v1"]),
     known(Kind::GATEWAY_CLASS, "gatewayclasses", &["v1", "v1beta1"]).with_status(),
+    known(Kind::GATEWAY_PARAMETERS, "gatewayparameters", &["v1alpha1"]).optional(),
     known(Kind::REFERENCE_GRANT, "referencegrants", &["v1", "v1beta1"]),
     known(Kind::SECRET, "secrets", &["v1"]).only(TLS_OR_OPAQUE),
     known(Kind::CONFIG_MAP, "configmaps", &["v1"]),

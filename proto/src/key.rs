@@ -43,6 +43,7 @@ known_kinds! {
     HTTP_ROUTE = "HTTPRoute.gateway.networking.k8s.io",
     REFERENCE_GRANT = "ReferenceGrant.gateway.networking.k8s.io",
     BACKEND_TLS_POLICY = "BackendTLSPolicy.gateway.networking.k8s.io",
+    GATEWAY_PARAMETERS = "GatewayParameters.gateway.gloo.solo.io",
     NAMESPACE = "Namespace",
     SERVICE = "Service",
     SECRET = "Secret",

@@ -7,23 +7,32 @@ const FIRST_UNPRIVILEGED: u16 = 1024;
 /// What is added to them, as k8sgateway does: 80 is bound as 8080, 443 as 8443.
 const OFFSET: u16 = 8000;
 
+/// Where a proxy in a pod says whether it is ready.
+pub const PROXY_READINESS_PORT: u16 = 8082;
+/// Where a proxy in a pod shows its metrics.
+pub const PROXY_METRICS_PORT: u16 = 9091;
+/// What a proxy in a pod binds for itself; the last is Envoy's admin interface.
+const RESERVED: [u16; 3] = [PROXY_READINESS_PORT, PROXY_METRICS_PORT, 19000];
+
 /// Gateway port → port that the pod binds, for all TCP (or all UDP) ports of one Gateway.
 ///
 /// A port from 1024 stays, a lower one is raised by 8000. Where a Gateway has both 80 and 8080, 80 is bound as
 /// 8080 and 8080 as the next free port, counted on in steps of 8000 and then of one.
 pub fn container_ports(ports: impl IntoIterator<Item = u16>) -> BTreeMap<u16, u16> {
     let ports: BTreeSet<u16> = ports.into_iter().collect();
-    let (low, high): (Vec<u16>, Vec<u16>) = ports.iter().partition(|port| **port < FIRST_UNPRIVILEGED);
-    let mut bound: BTreeMap<u16, u16> = low.iter().map(|port| (*port, port + OFFSET)).collect();
-    let mut taken: BTreeSet<u16> = bound.values().copied().collect();
-    for port in &high {
-        if taken.insert(*port) {
-            bound.insert(*port, *port);
+    let usual = |port: u16| if port < FIRST_UNPRIVILEGED { port + OFFSET } else { port };
+    let mut taken = BTreeSet::from(RESERVED);
+    let mut bound: BTreeMap<u16, u16> = BTreeMap::new();
+    // In order, so low ports come first and have what is theirs.
+    for port in &ports {
+        if taken.insert(usual(*port)) {
+            bound.insert(*port, usual(*port));
         }
     }
-    for port in high {
-        bound.entry(port).or_insert_with(|| {
-            let free = free(port, |candidate| !taken.contains(&candidate) && !ports.contains(&candidate));
+    for port in &ports {
+        bound.entry(*port).or_insert_with(|| {
+            let free =
+                free(usual(*port), |candidate| !taken.contains(&candidate) && !ports.contains(&candidate));
             taken.insert(free);
             free
         });
@@ -48,5 +57,6 @@ mod tests {
         assert_eq!(bound(&[8080, 80]), [(80, 8080), (8080, 16080)]);
         assert_eq!(bound(&[80, 8080, 16080]), [(80, 8080), (8080, 24080), (16080, 16080)]);
         assert_eq!(bound(&[8080]), [(8080, 8080)]);
+        assert_eq!(bound(&[82, 9091]), [(82, 16082), (9091, 17091)], "the proxy needs these itself");
     }
 }

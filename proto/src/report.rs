@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{ArcStr, ResourceKey};
+use crate::{ArcStr, Proxies, ResourceKey};
 
 /// A condition as Kubernetes shows it, without its transition time: that belongs to whoever writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -135,9 +135,12 @@ pub struct ObjectStatus {
     /// Gateways: their listeners.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<ListenerStatus>,
-    /// Gateways: the addresses that their listeners bind.
+    /// Gateways: the addresses at which they are reached.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<ArcStr>,
+    /// Gateways: who runs their proxies; none if that stays as it is, since the Gateway is not accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxies: Option<Proxies>,
     /// Routes: one entry a parent of ours.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<ParentStatus>,

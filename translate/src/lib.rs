@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use proto::{Event, ObjectStatus, Put, ResourceKey, Revision, XdsKey};
 
 pub use engine::{Engine, StageStats, Stats};
-pub use env::Env;
+pub use env::{Env, Placement};
 pub use model::{KINDS, validate};
 
 /// All pieces and statuses of one state.

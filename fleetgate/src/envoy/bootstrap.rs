@@ -77,6 +77,15 @@ pub(crate) enum Xds<'a> {
         /// The Envoy's certificate.
         issued: &'a Issued,
     },
+    /// Anywhere; the certificates are in files that Envoy reads again when they change.
+    Files {
+        /// Name or IP address; the server's certificate is for it.
+        host: &'a str,
+        /// Its port.
+        port: u16,
+        /// The folder of `xds-certificate.yaml` and `xds-authority.yaml`.
+        dir: &'a str,
+    },
 }
 
 /// Bootstrap for an Envoy of `gateway` (`namespace/name`) that asks fleetgate for everything.
@@ -106,7 +115,7 @@ pub(crate) fn bootstrap(gateway: &str, xds: Xds<'_>, module: Module<'_>) -> Valu
 fn ads_config(xds: Xds<'_>) -> Value {
     let metadata = match xds {
         Xds::Local { token, .. } => json!([{"key": "authorization", "value": format!("Bearer {token}")}]),
-        Xds::Remote { .. } => json!([]),
+        Xds::Remote { .. } | Xds::Files { .. } => json!([]),
     };
     json!({
         "api_type": "DELTA_GRPC",
@@ -130,9 +139,16 @@ fn xds_cluster(xds: Xds<'_>) -> Value {
             "port_value": address.port(),
         }}),
         Xds::Local { address: Listen::Unix(path), .. } => json!({"pipe": {"path": path.to_string_lossy()}}),
-        Xds::Remote { host, port, .. } => json!({"socket_address": {"address": host, "port_value": port}}),
+        Xds::Remote { host, port, .. } | Xds::Files { host, port, .. } => {
+            json!({"socket_address": {"address": host, "port_value": port}})
+        }
     };
-    let by_name = matches!(xds, Xds::Remote { host, .. } if host.parse::<std::net::IpAddr>().is_err());
+    let remote = match xds {
+        Xds::Local { .. } => None,
+        Xds::Remote { host, issued, .. } => Some((host, inline(host, issued))),
+        Xds::Files { host, dir, .. } => Some((host, in_files(dir))),
+    };
+    let by_name = remote.as_ref().is_some_and(|(host, _)| !is_ip(host));
     let mut cluster = json!({
         "name": XDS_CLUSTER,
         "type": if by_name { "STRICT_DNS" } else { "STATIC" },
@@ -149,8 +165,8 @@ fn xds_cluster(xds: Xds<'_>) -> Value {
             }},
         }},
     });
-    if let Xds::Remote { host, issued, .. } = xds {
-        cluster["transport_socket"] = mutual_tls(host, issued);
+    if let Some((host, context)) = remote {
+        cluster["transport_socket"] = mutual_tls(host, context);
         if by_name {
             // Envoy's own default would take IPv6 alone where a name has both.
             cluster["dns_lookup_family"] = "V4_PREFERRED".into();
@@ -159,25 +175,52 @@ fn xds_cluster(xds: Xds<'_>) -> Value {
     cluster
 }
 
-fn mutual_tls(host: &str, issued: &Issued) -> Value {
-    let name = if host.parse::<std::net::IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
+fn is_ip(host: &str) -> bool {
+    host.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn mutual_tls(host: &str, mut context: Value) -> Value {
+    context["tls_params"] =
+        json!({"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"});
     json!({
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-            "sni": if name == "DNS" { host } else { "" },
-            "common_tls_context": {
-                "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
-                "tls_certificates": [{
-                    "certificate_chain": {"inline_string": issued.chain},
-                    "private_key": {"inline_string": issued.key},
-                }],
-                "validation_context": {
-                    "trusted_ca": {"inline_string": issued.authorities},
-                    "match_typed_subject_alt_names": [{"san_type": name, "matcher": {"exact": host}}],
-                },
-            },
+            "sni": if is_ip(host) { "" } else { host },
+            "common_tls_context": context,
         },
+    })
+}
+
+fn inline(host: &str, issued: &Issued) -> Value {
+    json!({
+        "tls_certificates": [{
+            "certificate_chain": {"inline_string": issued.chain},
+            "private_key": {"inline_string": issued.key},
+        }],
+        "validation_context": {
+            "trusted_ca": {"inline_string": issued.authorities},
+            "match_typed_subject_alt_names": [{
+                "san_type": if is_ip(host) { "IP_ADDRESS" } else { "DNS" },
+                "matcher": {"exact": host},
+            }],
+        },
+    })
+}
+
+fn in_files(dir: &str) -> Value {
+    let secret = |name: &str, file: &str| {
+        json!({
+            "name": name,
+            "sds_config": {
+                "path_config_source": {"path": format!("{dir}/{file}")},
+                "resource_api_version": "V3",
+            },
+        })
+    };
+    json!({
+        "tls_certificate_sds_secret_configs": [secret("xds_certificate", "xds-certificate.yaml")],
+        "validation_context_sds_secret_config": secret("xds_authority", "xds-authority.yaml"),
     })
 }
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 use proto::ResourceKey;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
 };
 
 use super::identity::spiffe_id;
@@ -14,7 +14,7 @@ use super::identity::spiffe_id;
 /// How long the authority itself is valid.
 const AUTHORITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// How long what it signs is valid.
-pub(super) const LEAF: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const LEAF: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Clocks of other machines may be this much behind.
 const SKEW: Duration = Duration::from_secs(60 * 60);
 
@@ -27,6 +27,16 @@ pub(crate) struct Issued {
     pub(crate) key: String,
     /// The authorities to trust.
     pub(crate) authorities: String,
+}
+
+impl Issued {
+    /// True if the private key is that of the certificate.
+    pub(crate) fn has_key(&self) -> bool {
+        let Ok(key) = KeyPair::from_pem(&self.key) else { return false };
+        let leaf = x509_parser::pem::Pem::iter_from_buffer(self.chain.as_bytes()).next().and_then(Result::ok);
+        let Some(leaf) = leaf else { return false };
+        leaf.parse_x509().is_ok_and(|leaf| leaf.public_key().raw == key.subject_public_key_info())
+    }
 }
 
 /// A certificate authority with its key.

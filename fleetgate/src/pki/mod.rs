@@ -5,7 +5,7 @@ mod identity;
 mod secret;
 mod tls;
 
-pub(crate) use authority::Issued;
+pub(crate) use authority::{Authority, Issued, LEAF};
 pub(crate) use identity::gateway_of;
 pub(crate) use secret::open as open_authority;
 pub(crate) use tls::ServerTls;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use arcstr::literal;
 use proto::{Condition, Fault, Kind, ObjectStatus, ResourceKey, XdsKey};
 
+use crate::kubernetes::proxies::Deployed;
+
 /// Whether the proxies of a Gateway have what its status promises.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Programming {
@@ -44,6 +46,24 @@ pub(crate) fn effective(
         status.faults.push(fault(key, piece, message));
     }
     status
+}
+
+/// The addresses are those of what was deployed; without them, or with a problem, the Gateway is not `Programmed`.
+pub(crate) fn join_deployed(status: &mut ObjectStatus, deployed: Option<&Deployed>) {
+    let pending = || (literal!("Pending"), "its proxies are being deployed".to_owned());
+    let problem = match deployed {
+        Some(deployed) => {
+            status.addresses.clone_from(&deployed.addresses);
+            deployed.problem.clone()
+        }
+        None => Some(pending()),
+    };
+    let Some((reason, message)) = problem else { return };
+    for condition in status.conditions.iter_mut().filter(|condition| condition.kind == "Programmed") {
+        if condition.holds() || condition.reason == "Pending" {
+            *condition = Condition::new(condition.kind.clone(), false, reason.clone(), message.as_str());
+        }
+    }
 }
 
 /// `Programmed=True` is the translator's intent: it holds once a proxy has ACKed it.

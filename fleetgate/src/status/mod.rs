@@ -12,16 +12,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use distribute::Feedback;
 use distribute::shard::Blame;
 use ingest::SourceFault;
-use proto::{ArcStr, Delta, Kind, ObjectStatus, Report, ResourceKey, Revision, XdsKey};
+use proto::{ArcStr, Delta, Kind, ObjectStatus, Proxies, Report, ResourceKey, Revision, XdsKey};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use faults::FaultLog;
 pub(crate) use faults::Locate;
 use gateway::Gateway;
-use join::{Programming, Refusals, effective};
+use join::{Programming, Refusals, effective, join_deployed};
 use transitions::Transitions;
 
+use crate::kubernetes::proxies::Deployed;
 use crate::time::now;
 
 /// Shared by the loop that changes it and the admin endpoint that shows it.
@@ -45,6 +46,8 @@ struct Inner {
     accepted: BTreeSet<ResourceKey>,
     gateways: BTreeMap<ResourceKey, Gateway>,
     refusals: BTreeMap<ResourceKey, Refusals>,
+    /// What came of the deployment of Gateways' proxies.
+    deployed: BTreeMap<ResourceKey, Deployed>,
     /// Objects whose status may be another since it was taken; none while nobody takes them.
     changed: Option<BTreeSet<ResourceKey>>,
     faults: FaultLog,
@@ -152,6 +155,19 @@ impl Statuses {
         }
         inner.settle(scope);
         metrics::gauge!(crate::metrics::FAULTS).set(inner.faults.count() as f64);
+        self.tell(inner);
+    }
+
+    /// Something came of the deployment of a Gateway's proxies; none if they are not deployed any more.
+    pub(crate) fn deployed(&self, gateway: &ResourceKey, deployed: Option<Deployed>) {
+        let mut inner = self.lock();
+        let changed = match deployed {
+            Some(deployed) => inner.deployed.insert(gateway.clone(), deployed.clone()) != Some(deployed),
+            None => inner.deployed.remove(gateway).is_some(),
+        };
+        if changed {
+            inner.settle(gateway);
+        }
         self.tell(inner);
     }
 
@@ -313,7 +329,11 @@ impl Inner {
             Some(gateway) => gateway.programming(entry.needs),
             None => Gateway::default().programming(entry.needs),
         };
-        effective(key, &entry.status, &programming, self.refusals.get(key))
+        let mut status = effective(key, &entry.status, &programming, self.refusals.get(key));
+        if let Some(Proxies::Managed(_)) = &entry.status.proxies {
+            join_deployed(&mut status, self.deployed.get(key));
+        }
+        status
     }
 
     /// Brings transition times and the fault log up to date with an object's status.

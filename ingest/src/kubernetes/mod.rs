@@ -1,5 +1,4 @@
-//! A Kubernetes API server: the source of events, and where statuses and managed proxies go.
+//! The way from and to an API server: objects in, statuses out.
 
-pub mod proxies;
 pub mod source;
 pub mod status;

@@ -1,11 +1,14 @@
 //! A Gateway: its listeners, and conflicts between them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
-use super::{fault, listener, sentence};
+use super::proxies::Parameters;
+use super::{addresses, fault, listener, proxies, sentence};
 use crate::engine::{Cx, Output};
+use crate::env::Placement;
 use crate::graph::{GatewayIr, ListenerIr, NodeKey, Scheme, Value, Verdict};
 use crate::hostname;
 use crate::model::Gateway;
@@ -13,10 +16,10 @@ use crate::model::Gateway;
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let Some(gateway) = cx.object::<Gateway>(key) else { return Output::of(Value::Absent) };
     let class = key.sibling(Kind::GATEWAY_CLASS, "", gateway.spec.gateway_class_name.clone());
-    if cx.node(NodeKey::Class(class)) != Some(&Value::Class) {
+    let Some(Value::Class(parameters)) = cx.node(NodeKey::Class(class)) else {
         return Output::of(Value::Absent);
-    }
-    let ir = resolve(key, &gateway, cx);
+    };
+    let ir = resolve(key, &gateway, parameters.as_ref(), cx);
     let mut output = Output::of(Value::Absent);
     if ir.accepted.holds {
         for listener in ir.listeners.iter().filter(|listener| listener.table.is_some()) {
@@ -36,7 +39,7 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     output
 }
 
-fn resolve(key: &ResourceKey, gateway: &Gateway, cx: &mut Cx<'_>) -> GatewayIr {
+fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx: &mut Cx<'_>) -> GatewayIr {
     let mut faults = Vec::new();
     let mut listeners: Vec<ListenerIr> = Vec::new();
     for (index, listener) in gateway.spec.listeners.iter().enumerate() {
@@ -45,16 +48,42 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, cx: &mut Cx<'_>) -> GatewayIr {
         listeners.push(ir);
     }
     mark_overlaps(&mut listeners);
-    let (addresses, refused) = addresses(key, gateway, cx, &mut faults);
-    let accepted = refused.or_else(|| refused_parameters(key, gateway, &mut faults));
-    let accepted = accepted.unwrap_or_else(|| accept(&listeners));
+    let (addresses, refused) = addresses::resolve(key, gateway, &cx.env().placement, &mut faults);
+    let (parameters, unread) = match parameters(key, gateway, class, cx) {
+        Ok(parameters) => (parameters, None),
+        Err(fault) => {
+            let refusal = proxies::refusal(&fault);
+            faults.push(fault);
+            (Parameters::SelfManaged, Some(refusal))
+        }
+    };
+    let accepted = refused.or(unread).unwrap_or_else(|| accept(&listeners));
     for listener in &mut listeners {
         let has_identity = listener.scheme != Some(Scheme::Https) || !listener.certificates.is_empty();
         if accepted.holds && listener.accepted.holds && has_identity {
             listener.table = table_name(listener);
         }
     }
-    GatewayIr { listeners, addresses, accepted, faults }
+    let mut ir = GatewayIr {
+        listeners,
+        bound: addresses.bound,
+        addresses: addresses.asked,
+        ports: BTreeMap::new(),
+        proxies: None,
+        accepted,
+        faults,
+    };
+    match cx.env().placement {
+        Placement::Local { .. } => ir.addresses = ir.bound.clone(),
+        Placement::Pods => {
+            ir.ports = proxies::ports(&ir.listeners);
+            ir.proxies = ir
+                .accepted
+                .holds
+                .then(|| proxies::spec(gateway, parameters, &ir.listeners, &ir.ports, ir.addresses.clone()));
+        }
+    }
+    ir
 }
 
 /// Listeners of protocol HTTP share the table of their port, since a request's Host alone chooses; an
@@ -124,50 +153,20 @@ fn mark_overlaps(listeners: &mut [ListenerIr]) {
     }
 }
 
-fn addresses(
+/// What a parametersRef says; where proxies are no pods, nothing is read.
+fn parameters(
     key: &ResourceKey,
     gateway: &Gateway,
-    cx: &Cx<'_>,
-    faults: &mut Vec<Fault>,
-) -> (Vec<ArcStr>, Option<Verdict>) {
-    let mut addresses = Vec::new();
-    for (index, address) in gateway.spec.addresses.iter().enumerate() {
-        let field = format!("spec.addresses[{index}]");
-        let kind = address.kind.as_deref().unwrap_or("IPAddress");
-        let value = address.value.clone().filter(|value| !value.is_empty());
-        let problem = if kind != "IPAddress" {
-            Some(format!("addresses of type {kind} are not supported"))
-        } else {
-            value
-                .as_ref()
-                .filter(|value| value.parse::<core::net::IpAddr>().is_err())
-                .map(|value| format!("{value:?} is not an IP address"))
-        };
-        if let Some(problem) = problem {
-            let fault = fault(key, field, problem, "use type IPAddress with an address of this machine");
-            let verdict = Verdict::no(literal!("UnsupportedAddress"), sentence(&fault));
-            faults.push(fault);
-            return (Vec::new(), Some(verdict));
-        }
-        addresses.push(value.unwrap_or_else(|| cx.env().default_address.clone()));
+    class: Option<&ResourceKey>,
+    cx: &mut Cx<'_>,
+) -> Result<Parameters, Fault> {
+    if cx.env().placement == Placement::Pods {
+        return proxies::parameters(key, gateway, class, cx);
     }
-    if addresses.is_empty() {
-        addresses.push(cx.env().default_address.clone());
-    }
-    (addresses, None)
-}
-
-fn refused_parameters(key: &ResourceKey, gateway: &Gateway, faults: &mut Vec<Fault>) -> Option<Verdict> {
-    let parameters = gateway.spec.infrastructure.as_ref()?.parameters_ref.as_ref()?;
-    let fault = fault(
-        key,
-        "spec.infrastructure.parametersRef",
-        format!("{} is of no kind that this version reads", parameters.name),
-        "remove the reference",
-    );
-    let verdict = Verdict::no(literal!("InvalidParameters"), sentence(&fault));
-    faults.push(fault);
-    Some(verdict)
+    let reference = gateway.spec.infrastructure.as_ref().and_then(|own| own.parameters_ref.as_ref());
+    let Some(reference) = reference else { return Ok(Parameters::SelfManaged) };
+    let problem = format!("{} is of no kind that this version reads", reference.name);
+    Err(fault(key, "spec.infrastructure.parametersRef", problem, "remove the reference"))
 }
 
 fn accept(listeners: &[ListenerIr]) -> Verdict {

@@ -1,6 +1,6 @@
 //! A Gateway's status: conditions, and counts of attached routes.
 
-use proto::{ArcStr, Condition, Kind, ListenerStatus, ObjectStatus, Report, ResourceKey, literal};
+use proto::{ArcStr, Condition, Kind, ListenerStatus, ObjectStatus, Proxies, Report, ResourceKey, literal};
 
 use super::fault;
 use crate::engine::{Cx, Output};
@@ -57,7 +57,13 @@ fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {
             programmed.condition(literal!("Programmed")),
         ],
         listeners,
-        addresses: if ir.accepted.holds { reachable(&ir.addresses) } else { Vec::new() },
+        // Those of managed proxies are known to whoever deploys them.
+        addresses: match ir.proxies {
+            Some(Proxies::Managed(_)) => Vec::new(),
+            _ if !ir.accepted.holds => Vec::new(),
+            _ => reachable(&ir.addresses),
+        },
+        proxies: ir.proxies.clone(),
         faults: ir.faults.clone(),
         ..ObjectStatus::default()
     }

@@ -1,5 +1,6 @@
 //! The Gateway API's rules: what attaches where, what may refer to what, and what to say about it.
 
+mod addresses;
 pub(crate) mod backend;
 pub(crate) mod class;
 pub(crate) mod gateway;
@@ -8,6 +9,7 @@ mod grant;
 mod listener;
 pub(crate) mod parent;
 pub(crate) mod policy_status;
+mod proxies;
 mod resolve;
 pub(crate) mod route;
 pub(crate) mod rule;

@@ -51,15 +51,15 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
         return output;
     }
     let is_tls = serving.iter().any(|listener| listener.scheme == Some(Scheme::Https));
-    let mut addresses = ir.addresses.iter();
+    let (mut addresses, bound) = (ir.bound.iter(), ir.bound_port(port));
     let Some(address) = addresses.next() else { return output };
     let additional = |address: &ArcStr| AdditionalAddress {
-        address: Some(socket_address(address, port)),
+        address: Some(socket_address(address, bound)),
         ..AdditionalAddress::default()
     };
     let message = Listener {
         name: name(port),
-        address: Some(socket_address(address, port)),
+        address: Some(socket_address(address, bound)),
         additional_addresses: addresses.map(additional).collect(),
         listener_filters: if is_tls { vec![tls_inspector()] } else { Vec::new() },
         // With it, two Gateways on one port would silently share connections; without, the second is told.

@@ -1,8 +1,9 @@
 //! What nodes say to each other: plain data, no API and no Envoy types.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proto::{ArcStr, Condition, Fault, Kind, ResourceKey};
+use proto::{ArcStr, Condition, Fault, Kind, Proxies, ResourceKey};
 
 use crate::hostname::{covers, specificity};
 use crate::model::AllowedRoutes;
@@ -12,8 +13,8 @@ use crate::model::AllowedRoutes;
 pub(crate) enum Value {
     /// Nothing for readers.
     Absent,
-    /// A class of ours.
-    Class,
+    /// A class of ours, with its GatewayParameters.
+    Class(Option<ResourceKey>),
     Gateway(Arc<GatewayIr>),
     Backend(Arc<BackendIr>),
 }
@@ -48,7 +49,13 @@ impl Verdict {
 pub(crate) struct GatewayIr {
     pub(crate) listeners: Vec<ListenerIr>,
     /// Addresses that its listeners bind.
+    pub(crate) bound: Vec<ArcStr>,
+    /// Addresses at which it is reached, as far as they are known here.
     pub(crate) addresses: Vec<ArcStr>,
+    /// Ports that its listeners bind, where these are not the Gateway's own.
+    pub(crate) ports: BTreeMap<u16, u16>,
+    /// Who runs its proxies, where they are pods and it is accepted.
+    pub(crate) proxies: Option<Proxies>,
     pub(crate) accepted: Verdict,
     pub(crate) faults: Vec<Fault>,
 }
@@ -102,6 +109,11 @@ pub(crate) enum VirtualHostRole {
 }
 
 impl GatewayIr {
+    /// The port that a listener's proxies bind.
+    pub(crate) fn bound_port(&self, port: u16) -> u16 {
+        self.ports.get(&port).copied().unwrap_or(port)
+    }
+
     /// The listener that owns a domain on a port: the one with the most specific hostname.
     fn owner(&self, scheme: Scheme, port: u16, domain: &str) -> Option<&ListenerIr> {
         self.listeners

@@ -26,6 +26,8 @@ pub(crate) struct GatewayClassSpec {
 /// <https://gateway-api.sigs.k8s.io/api-types/gateway/>
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Gateway {
+    #[serde(default)]
+    pub(crate) metadata: Annotated,
     pub(crate) spec: GatewaySpec,
 }
 
@@ -39,16 +41,21 @@ pub(crate) struct GatewaySpec {
     pub(crate) infrastructure: Option<Infrastructure>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Infrastructure {
     pub(crate) parameters_ref: Option<Reference>,
     #[serde(default)]
-    #[allow(dead_code)]
-    labels: BTreeMap<ArcStr, ArcStr>,
+    pub(crate) labels: BTreeMap<ArcStr, ArcStr>,
     #[serde(default)]
-    #[allow(dead_code)]
-    annotations: BTreeMap<ArcStr, ArcStr>,
+    pub(crate) annotations: BTreeMap<ArcStr, ArcStr>,
+}
+
+/// The part of a Gateway's `metadata` that is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Annotated {
+    pub(crate) annotations: BTreeMap<ArcStr, ArcStr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -6,6 +6,7 @@ mod backend_tls_policy;
 mod core;
 mod duration;
 mod gateway;
+mod gateway_parameters;
 mod http_route;
 mod reference;
 mod reference_grant;
@@ -22,6 +23,7 @@ pub(crate) use self::core::{ConfigMap, EndpointSlice, KeyState, Namespace, Secre
 pub(crate) use backend_tls_policy::{BackendTlsPolicy, SubjectAltName};
 pub(crate) use duration::GepDuration;
 pub(crate) use gateway::{AllowedRoutes, Gateway, GatewayClass, Listener};
+pub(crate) use gateway_parameters::{GatewayParameters, merge as merge_parameters};
 pub(crate) use http_route::{
     Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathModifier, Redirect, Rule,
     Timeouts, UrlRewrite,
@@ -101,6 +103,7 @@ models! {
     SERVICE => Service,
     ENDPOINT_SLICE => EndpointSlice,
     BACKEND_TLS_POLICY => BackendTlsPolicy,
+    GATEWAY_PARAMETERS => GatewayParameters,
     GATEWAY => Gateway;
     on_demand: HTTP_ROUTE => HttpRoute,
 }

@@ -17,6 +17,17 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
+    /// To an object of a kind, by its name alone.
+    pub(crate) fn of(kind: &Kind, name: &Name) -> Reference {
+        Reference {
+            group: Some(kind.group().into()),
+            kind: Some(kind.kind().into()),
+            namespace: None,
+            name: name.clone(),
+            port: None,
+        }
+    }
+
     /// The kind referred to.
     pub(crate) fn kind_or(&self, group: &str, kind: &str) -> Kind {
         Kind::new(self.group.as_deref().unwrap_or(group), self.kind.as_deref().unwrap_or(kind))

@@ -1,7 +1,7 @@
 //! A case is a file: `testdata/golden/<area>/<case>.yaml` and `<case>.golden.json` with the resources and
 //! statuses that come of it. A comment `# show: …` in the first line names the kinds of resources to show
 //! (`virtual_hosts`, `listeners`, `clusters`, `endpoints`, `secrets`, `route_tables`; default
-//! `virtual_hosts`); statuses are always shown. `_defaults.yaml` is put before every case.
+//! `virtual_hosts`); a comment `# placement: pods` places the proxies in pods. Statuses are always shown. `_defaults.yaml` is put before every case.
 //! `UPDATE_GOLDEN=1` rewrites the goldens and deletes those without a case.
 
 use std::collections::BTreeSet;
@@ -57,7 +57,9 @@ fn routes(set: &RouteSet, printer: &Printer) -> Value {
 
 fn render(defaults: &str, case: &str, printer: &Printer) -> String {
     let events = crate::yaml::events(&[defaults, case]);
-    let snapshot = translate::translate(events, &translate::Env::default());
+    let in_pods = case.lines().any(|line| line == "# placement: pods");
+    let env = if in_pods { translate::Env::pods() } else { translate::Env::default() };
+    let snapshot = translate::translate(events, &env);
     let show = shown(case);
     let mut resources = Map::new();
     for put in snapshot.puts.values().filter(|put| show.contains(word(put.key.kind))) {

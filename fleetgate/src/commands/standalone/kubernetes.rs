@@ -1,5 +1,6 @@
 //! `--kubernetes`: objects from an API server, Envoys as pods.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use anyhow::Context;
 use distribute::{Authenticate, Listener, Peer};
 use ingest::kubernetes::source;
 use ingest::kubernetes::status::{self, StatusUpdate};
-use proto::{ClusterId, ResourceKey, literal};
+use proto::{ClusterId, Kind, ObjectStatus, Proxies, ResourceKey};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -17,6 +18,7 @@ use super::pipeline::{Mode, Pipeline};
 use crate::admin;
 use crate::args::Standalone;
 use crate::kubernetes::connect;
+use crate::kubernetes::proxies::{Controller, Settings, Wanted, deploy};
 use crate::pki::{ServerTls, gateway_of, open_authority};
 use crate::state_dir::{self, StateDir};
 use crate::status::Statuses;
@@ -35,7 +37,7 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let xds = bind(kubernetes.xds_listen, "xDS", "--xds-listen").await?;
     let health = bind(kubernetes.health, "health", "--health").await?;
     let admin = admin::bind(args.admin).await?;
-    let env = translate::Env { default_address: literal!("0.0.0.0"), ..translate::Env::default() };
+    let env = translate::Env::pods();
     let controller = env.controller_name.clone();
     let pipeline = Pipeline::open(&args, state, env, true).await?;
     let options = source::Options {
@@ -48,8 +50,19 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let (batches, handle) = source::start(client.clone(), options, Arc::clone(&pipeline.keys));
     let (updates, receiver) = mpsc::channel(64);
     let mut tasks = JoinSet::new();
-    tasks.spawn(status::write(client, controller, handle.seen().clone(), receiver));
-    tasks.spawn(forward_statuses(Arc::clone(&pipeline.statuses), updates));
+    tasks.spawn(status::write(client.clone(), controller, handle.seen().clone(), receiver));
+    let (wanted, proxies) = mpsc::channel(64);
+    tasks.spawn(forward_statuses(Arc::clone(&pipeline.statuses), updates, wanted));
+    let statuses = Arc::clone(&pipeline.statuses);
+    let settings = Settings { image: kubernetes.proxy_image.clone(), xds_host: host.clone(), xds_port: port };
+    let controller = Controller {
+        client,
+        settings,
+        seen: handle.seen().clone(),
+        authorities: authorities.clone(),
+        tell: Box::new(move |gateway, deployed| statuses.deployed(gateway, deployed)),
+    };
+    tasks.spawn(deploy(controller, proxies));
     let address = admin.local_addr()?;
     tracing::info!(
         "xDS with mutual TLS at {} as {host}:{port}, health at http://{}, admin at http://{address}, state in {}",
@@ -78,11 +91,22 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     pipeline.run(mode).await
 }
 
-/// Hands changed statuses to their writer, until it ends.
-async fn forward_statuses(statuses: Arc<Statuses>, updates: mpsc::Sender<StatusUpdate>) {
+/// Hands changed statuses to their writer, and what Gateways need to whoever deploys it, until one of them ends.
+async fn forward_statuses(
+    statuses: Arc<Statuses>,
+    updates: mpsc::Sender<StatusUpdate>,
+    deploy: mpsc::Sender<(ResourceKey, Wanted)>,
+) {
     let mut changes = statuses.changes();
+    let mut deployed: HashMap<ResourceKey, Proxies> = HashMap::new();
     loop {
         for (key, status) in statuses.take_changed() {
+            if key.kind == Kind::GATEWAY
+                && let Some(wanted) = wanted(&mut deployed, &key, status.as_ref())
+                && deploy.send((key.clone(), wanted)).await.is_err()
+            {
+                return;
+            }
             if updates.send(StatusUpdate { key, status }).await.is_err() {
                 return;
             }
@@ -90,6 +114,25 @@ async fn forward_statuses(statuses: Arc<Statuses>, updates: mpsc::Sender<StatusU
         if changes.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// What has to be deployed now, if that is another thing than before.
+fn wanted(
+    before: &mut HashMap<ResourceKey, Proxies>,
+    gateway: &ResourceKey,
+    status: Option<&ObjectStatus>,
+) -> Option<Wanted> {
+    let Some(status) = status else {
+        return before.remove(gateway).map(|_| Wanted::Nothing);
+    };
+    // Of a Gateway that is not accepted all stays as it is.
+    let now = status.proxies.clone()?;
+    let old = before.insert(gateway.clone(), now.clone());
+    match now {
+        _ if old.as_ref() == Some(&now) => None,
+        Proxies::SelfManaged => Some(Wanted::Nothing),
+        Proxies::Managed(spec) => Some(Wanted::Managed(spec)),
     }
 }
 

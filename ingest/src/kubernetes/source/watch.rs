@@ -117,11 +117,8 @@ impl Watch {
                     let events = self.objects.clear();
                     let problem = "its CRD is not installed, so there are no such objects";
                     let remedy = "install the CRDs of the Gateway API; it is waited for";
-                    self.set_fault(Some((
-                        self.scope.known.resource(),
-                        problem.to_owned(),
-                        remedy.to_owned(),
-                    )));
+                    let fault = (self.scope.known.resource(), problem.to_owned(), remedy.to_owned());
+                    self.set_fault(Some(fault).filter(|_| !self.scope.known.optional));
                     self.tell(events, true).await?;
                 }
                 Ok(Served::Unknown(versions)) => {

@@ -12,6 +12,8 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::kinds::KINDS;
+
 type Answer = Response<Either<Full<Bytes>, Channel<Bytes, std::io::Error>>>;
 
 #[derive(Clone, Default)]
@@ -43,10 +45,10 @@ pub(super) const GATEWAY_API: &str = "gateway.networking.k8s.io";
 impl Fake {
     pub(super) fn new() -> Fake {
         let fake = Fake::default();
-        for plural in ["gatewayclasses", "referencegrants", "backendtlspolicies", "gateways", "httproutes"] {
-            fake.install(&format!("{GATEWAY_API}/v1/{plural}"), true);
+        for known in KINDS.iter().filter(|known| !known.kind.group().is_empty()) {
+            let group_version = format!("{}/{}", known.kind.group(), known.versions[0]);
+            fake.install(&format!("{group_version}/{}", known.plural), true);
         }
-        fake.install("discovery.k8s.io/v1/endpointslices", true);
         fake
     }
 

@@ -1,4 +1,6 @@
-//! The way to an API server.
+//! The way to an API server, and what is deployed with it.
+
+pub(crate) mod proxies;
 
 use anyhow::Context;
 use kube::config::{KubeConfigOptions, Kubeconfig};

@@ -1,0 +1,126 @@
+//! What the Envoy of a pod starts with.
+
+use proto::{PROXY_METRICS_PORT, PROXY_READINESS_PORT, ResourceKey};
+use serde_json::{Value, json};
+
+use super::parameters::Stats;
+use super::{Settings, names};
+use crate::envoy::{Module, Xds, bootstrap};
+
+/// Where Envoy's admin interface is, for nobody outside the pod.
+pub(super) const ADMIN_PORT: u16 = 19000;
+/// Where the ConfigMap is in the pod.
+pub(super) const CONFIG_DIR: &str = "/etc/envoy";
+/// Where the Secret with the proxy's identity is.
+pub(super) const IDENTITY_DIR: &str = "/etc/fleetgate/xds";
+const ADMIN_CLUSTER: &str = "admin_port_cluster";
+
+/// The files of the ConfigMap, by name.
+pub(super) fn files(gateway: &ResourceKey, settings: &Settings, stats: &Stats) -> Vec<(&'static str, Value)> {
+    vec![
+        ("envoy.yaml", envoy(gateway, settings, stats)),
+        ("xds-certificate.yaml", sds("xds_certificate", "tls_certificate", certificate())),
+        ("xds-authority.yaml", sds("xds_authority", "validation_context", authority(&settings.xds_host))),
+    ]
+}
+
+fn envoy(gateway: &ResourceKey, settings: &Settings, stats: &Stats) -> Value {
+    let xds = Xds::Files { host: &settings.xds_host, port: settings.xds_port, dir: CONFIG_DIR };
+    let mut made = bootstrap(&gateway.namespaced_name(), xds, Module::Elsewhere);
+    // The pod's name is the node's id, and comes from the command line.
+    if let Some(node) = made["node"].as_object_mut() {
+        node.remove("id");
+        node.insert("cluster".to_owned(), format!("{}.{}", names::proxy(gateway), gateway.namespace).into());
+    }
+    made["admin"]["address"] = socket("127.0.0.1", ADMIN_PORT);
+    for config in ["cds_config", "lds_config"] {
+        // A proxy that has no configuration yet is not ready, however long it takes.
+        made["dynamic_resources"][config]["initial_fetch_timeout"] = "0s".into();
+    }
+    let mut listeners = vec![listener("readiness_listener", PROXY_READINESS_PORT, &[("/ready", "/ready")])];
+    if stats.enabled {
+        let mut routes = vec![("/ready", "/ready"), ("/metrics", stats.route_prefix_rewrite.as_str())];
+        if stats.enable_stats_route {
+            routes.push(("/stats", &stats.stats_route_prefix_rewrite));
+        }
+        listeners.push(listener("prometheus_listener", PROXY_METRICS_PORT, &routes));
+    }
+    made["static_resources"]["listeners"] = listeners.into();
+    if let Some(clusters) = made["static_resources"]["clusters"].as_array_mut() {
+        clusters.push(json!({
+            "name": ADMIN_CLUSTER,
+            "type": "STATIC",
+            "connect_timeout": "5s",
+            "load_assignment": {
+                "cluster_name": ADMIN_CLUSTER,
+                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket("127.0.0.1", ADMIN_PORT)}}]}],
+            },
+        }));
+    }
+    made
+}
+
+fn socket(address: &str, port: u16) -> Value {
+    json!({"socket_address": {"address": address, "port_value": port}})
+}
+
+/// A listener that lets GET requests for some paths through to the admin interface.
+fn listener(name: &str, port: u16, routes: &[(&str, &str)]) -> Value {
+    let route = |(path, rewritten): &(&str, &str)| {
+        json!({
+            "match": {"path": path, "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]},
+            "route": {"cluster": ADMIN_CLUSTER, "prefix_rewrite": rewritten},
+        })
+    };
+    json!({
+        "name": name,
+        "address": socket("0.0.0.0", port),
+        "ignore_global_conn_limit": true,
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": name,
+                "codec_type": "AUTO",
+                "route_config": {
+                    "name": name,
+                    "virtual_hosts": [{
+                        "name": name,
+                        "domains": ["*"],
+                        "routes": routes.iter().map(route).collect::<Vec<_>>(),
+                    }],
+                },
+                "http_filters": [{
+                    "name": "envoy.filters.http.router",
+                    "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+                }],
+            },
+        }]}],
+    })
+}
+
+/// A file from which Envoy reads a secret; it looks again when the folder with the parts is swapped.
+fn sds(name: &str, kind: &str, content: Value) -> Value {
+    json!({"resources": [{
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+        "name": name,
+        kind: content,
+    }]})
+}
+
+fn certificate() -> Value {
+    json!({
+        "certificate_chain": {"filename": format!("{IDENTITY_DIR}/tls.crt")},
+        "private_key": {"filename": format!("{IDENTITY_DIR}/tls.key")},
+        "watched_directory": {"path": IDENTITY_DIR},
+    })
+}
+
+fn authority(host: &str) -> Value {
+    let name = if host.parse::<std::net::IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
+    json!({
+        "trusted_ca": {"filename": format!("{IDENTITY_DIR}/ca.crt")},
+        "watched_directory": {"path": IDENTITY_DIR},
+        "match_typed_subject_alt_names": [{"san_type": name, "matcher": {"exact": host}}],
+    })
+}

@@ -1,0 +1,48 @@
+//! Managed proxies: the Envoys of each Gateway, deployed beside it.
+//!
+//! ```text
+//! translator's ProxySpec ─┐
+//! GatewayParameters ──────┴─render (pure)─▶ objects ─server-side apply, what differs─▶ API server
+//! Owned: what the server has of them ◀─────────────────────── watches ────────────────────┘
+//! ```
+//!
+//! Objects belong to their Gateway (ownerReferences), so that with it they go; what others write into fields that are
+//! not ours stays.
+
+mod addresses;
+mod apply;
+mod bootstrap;
+mod controller;
+mod identity;
+mod names;
+mod owned;
+mod parameters;
+mod render;
+mod retry;
+
+pub(crate) use controller::{Controller, Wanted, deploy};
+
+use proto::ArcStr;
+
+/// Who applies our fields (`metadata.managedFields`).
+pub(crate) const FIELD_MANAGER: &str = "fleetgate.dev/gateway";
+
+/// What is the same for all proxies.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Image of Envoy, with our module in it.
+    pub(crate) image: String,
+    /// Host by which proxies find the xDS server.
+    pub(crate) xds_host: String,
+    /// Its port.
+    pub(crate) xds_port: u16,
+}
+
+/// What came of the deployment of a Gateway's proxies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Deployed {
+    /// Where they are reached: IP addresses, or names.
+    pub(crate) addresses: Vec<ArcStr>,
+    /// Why the Gateway is not `Programmed`: reason and sentence.
+    pub(crate) problem: Option<(ArcStr, String)>,
+}

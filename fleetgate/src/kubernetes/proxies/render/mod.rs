@@ -1,0 +1,116 @@
+//! The objects of a Gateway's proxies: a pure function of what they are made of.
+
+mod deployment;
+mod scaling;
+mod service;
+
+use std::collections::BTreeMap;
+
+use proto::{ProxySpec, ResourceKey};
+use serde_json::{Value, json};
+
+use super::identity::Identity;
+use super::owned::What;
+use super::parameters::{Extra, Parameters};
+use super::{Settings, bootstrap, names};
+
+/// One object to apply.
+#[derive(Clone, Debug)]
+pub(super) struct Rendered {
+    pub(super) what: What,
+    pub(super) name: String,
+    pub(super) object: Value,
+}
+
+/// All that objects are made of.
+pub(super) struct Ingredients<'a> {
+    pub(super) gateway: &'a ResourceKey,
+    /// `metadata.uid` of the Gateway.
+    pub(super) uid: &'a str,
+    pub(super) spec: &'a ProxySpec,
+    pub(super) parameters: &'a Parameters,
+    pub(super) settings: &'a Settings,
+    pub(super) identity: &'a Identity,
+}
+
+/// Renders them in the order in which they are needed.
+pub(super) fn render(from: &Ingredients<'_>) -> Vec<Rendered> {
+    let config = from.config_map();
+    let hash = blake3::hash(config["data"].to_string().as_bytes()).to_hex();
+    let name = names::proxy(from.gateway);
+    let mut all = vec![
+        (What::ServiceAccount, name.clone(), from.service_account()),
+        (What::Secret, name.clone(), from.secret()),
+        (What::ConfigMap, name.clone(), config),
+    ];
+    let services = service::services(from).into_iter();
+    all.extend(services.map(|(name, service)| (What::Service, name, service)));
+    all.push((What::Deployment, name.clone(), deployment::deployment(from, &hash.as_str()[..16])));
+    all.extend(scaling::autoscaler(from).map(|object| (What::HorizontalPodAutoscaler, name.clone(), object)));
+    all.extend(scaling::budget(from).map(|object| (What::PodDisruptionBudget, name, object)));
+    all.into_iter().map(|(what, name, object)| Rendered { what, name, object }).collect()
+}
+
+impl Ingredients<'_> {
+    /// An object with the metadata that all have.
+    fn object(
+        &self,
+        what: What,
+        name: &str,
+        extra: (&BTreeMap<String, String>, &BTreeMap<String, String>),
+    ) -> Value {
+        let (mut labels, mut annotations) = (extra.0.clone(), names::annotations(self.spec));
+        labels.extend(names::labels(self.gateway, self.spec));
+        labels.insert("app.kubernetes.io/version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        annotations.extend(extra.1.clone());
+        let api = what.api();
+        json!({
+            "apiVersion": api.api_version,
+            "kind": api.kind,
+            "metadata": {
+                "name": name,
+                "namespace": self.gateway.namespace.as_str(),
+                "labels": labels,
+                "annotations": annotations,
+                "ownerReferences": [{
+                    "apiVersion": "gateway.networking.k8s.io/v1",
+                    "kind": "Gateway",
+                    "name": self.gateway.name.as_str(),
+                    "uid": self.uid,
+                    "controller": true,
+                }],
+            },
+        })
+    }
+
+    fn plain(&self, what: What) -> Value {
+        let none = BTreeMap::new();
+        self.object(what, &names::proxy(self.gateway), (&none, &none))
+    }
+
+    fn service_account(&self) -> Value {
+        let Extra { extra_labels, extra_annotations } = &self.parameters.service_account;
+        let name = names::proxy(self.gateway);
+        let mut object = self.object(What::ServiceAccount, &name, (extra_labels, extra_annotations));
+        object["automountServiceAccountToken"] = false.into();
+        object
+    }
+
+    fn secret(&self) -> Value {
+        let mut object = self.plain(What::Secret);
+        object["type"] = super::identity::SECRET_TYPE.into();
+        object["data"] = self.identity.data();
+        object
+    }
+
+    fn config_map(&self) -> Value {
+        let files = bootstrap::files(self.gateway, self.settings, &self.parameters.stats);
+        let mut object = self.plain(What::ConfigMap);
+        let text = |(name, content): (&str, Value)| (name.to_owned(), Value::String(content.to_string()));
+        object["data"] = Value::Object(files.into_iter().map(text).collect());
+        object
+    }
+}
+
+#[cfg(test)]
+mod tests;

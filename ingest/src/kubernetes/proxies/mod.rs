@@ -1,1 +1,0 @@
-//! The proxies of each Gateway: Deployment, Service and what belongs to them.

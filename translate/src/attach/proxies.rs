@@ -1,0 +1,113 @@
+//! Who runs a Gateway's proxies, and what of: GatewayParameters, `spec.infrastructure`, ports.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proto::{
+    ArcStr, Fault, JsonText, Kind, Proxies, ProxyPort, ProxySpec, ResourceKey, container_ports, literal,
+};
+use serde_json::{Map, Value};
+
+use super::{fault, sentence};
+use crate::engine::Cx;
+use crate::graph::{ListenerIr, Verdict};
+use crate::model::{Gateway, GatewayParameters, Reference, merge_parameters};
+
+/// Names the GatewayParameters of a Gateway, as k8sgateway 1.18 has it.
+const ANNOTATION: &str = "gateway.gloo.solo.io/gateway-parameters-name";
+
+/// What GatewayParameters say, all of a Gateway merged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Parameters {
+    SelfManaged,
+    Managed(Option<Map<String, Value>>),
+}
+
+/// The key of GatewayParameters that are referred to, if they are there.
+pub(super) fn referent(
+    from: &ResourceKey,
+    field: &str,
+    reference: &Reference,
+    namespace: &ArcStr,
+    cx: &mut Cx<'_>,
+) -> Result<ResourceKey, Fault> {
+    let kind = reference.kind_or("", "");
+    if kind != Kind::GATEWAY_PARAMETERS {
+        let problem = format!("{} is of kind {kind}, which is not read", reference.name);
+        let remedy = "refer to kind GatewayParameters of group gateway.gloo.solo.io, or remove the reference";
+        return Err(fault(from, field, problem, remedy));
+    }
+    let key = from.sibling(kind, namespace.clone(), reference.name.clone());
+    if cx.object::<GatewayParameters>(&key).is_none() {
+        let problem =
+            format!("GatewayParameters {} does not exist, or cannot be read", key.namespaced_name());
+        return Err(fault(from, field, problem, "create it, correct it, or remove the reference"));
+    }
+    Ok(key)
+}
+
+/// The parameters of a Gateway: its own over those of its class.
+pub(super) fn parameters(
+    key: &ResourceKey,
+    gateway: &Gateway,
+    class: Option<&ResourceKey>,
+    cx: &mut Cx<'_>,
+) -> Result<Parameters, Fault> {
+    let mut own = None;
+    let reference = gateway.spec.infrastructure.as_ref().and_then(|own| own.parameters_ref.as_ref());
+    if let Some(reference) = reference {
+        own = Some(referent(key, "spec.infrastructure.parametersRef", reference, &key.namespace, cx)?);
+    } else if let Some(name) = gateway.metadata.annotations.get(ANNOTATION) {
+        let reference = Reference::of(&Kind::GATEWAY_PARAMETERS, name);
+        let field = format!("metadata.annotations[\"{ANNOTATION}\"]");
+        own = Some(referent(key, &field, &reference, &key.namespace, cx)?);
+    }
+    let mut parameters = Parameters::Managed(None);
+    for layer in [class, own.as_ref()].into_iter().flatten() {
+        let Some(layer) = cx.object::<GatewayParameters>(layer) else { continue };
+        match (&layer.spec.self_managed, &layer.spec.kube, &mut parameters) {
+            (Some(_), ..) => parameters = Parameters::SelfManaged,
+            (None, Some(kube), Parameters::Managed(merged)) => {
+                merge_parameters(merged.get_or_insert_default(), kube);
+            }
+            (None, Some(kube), Parameters::SelfManaged) => {
+                parameters = Parameters::Managed(Some(kube.clone()))
+            }
+            (None, None, _) => {}
+        }
+    }
+    Ok(parameters)
+}
+
+/// What the proxies of an accepted Gateway need.
+pub(super) fn spec(
+    gateway: &Gateway,
+    parameters: Parameters,
+    listeners: &[ListenerIr],
+    ports: &BTreeMap<u16, u16>,
+    addresses: Vec<ArcStr>,
+) -> Proxies {
+    let Parameters::Managed(parameters) = parameters else { return Proxies::SelfManaged };
+    let port = |(port, target): (&u16, &u16)| {
+        let first = listeners.iter().find(|listener| listener.port == *port && listener.accepted.holds);
+        first.map(|listener| ProxyPort { name: listener.name.clone(), port: *port, target: *target })
+    };
+    let infrastructure = gateway.spec.infrastructure.clone().unwrap_or_default();
+    Proxies::Managed(Arc::new(ProxySpec {
+        ports: ports.iter().filter_map(port).collect(),
+        labels: infrastructure.labels,
+        annotations: infrastructure.annotations,
+        addresses,
+        parameters: JsonText::of(&parameters),
+    }))
+}
+
+/// The port that a pod binds for each port of its Gateway.
+pub(super) fn ports(listeners: &[ListenerIr]) -> BTreeMap<u16, u16> {
+    container_ports(listeners.iter().filter(|l| l.accepted.holds).map(|listener| listener.port))
+}
+
+/// Why parameters are refused.
+pub(super) fn refusal(fault: &Fault) -> Verdict {
+    Verdict::no(literal!("InvalidParameters"), sentence(fault))
+}
