@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use proto::{Delta, Put, ResourceKey, Revision, XdsKey};
+use proto::{Delta, Kind, Put, ResourceKey, Revision, XdsKey};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc};
 
@@ -220,6 +220,12 @@ impl Distributor {
         }
         for key in &delta.removes {
             scopes.entry(&key.scope).or_default().1.push(key);
+        }
+        // A Gateway may have nothing to serve, and its proxies wait to be told so.
+        for report in delta.reports.iter().filter(|r| r.key.kind == Kind::GATEWAY && r.status.is_some()) {
+            if !scopes.contains_key(&report.key) && !lock(&self.shared(&report.key).scope).is_complete() {
+                scopes.entry(&report.key).or_default();
+            }
         }
         for (key, (puts, removes)) in scopes {
             let shared = self.shared(key);

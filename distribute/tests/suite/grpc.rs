@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::{
     },
 };
 use prost::Message;
-use proto::{Delta, Revision, XdsKey, XdsKind};
+use proto::{Delta, ObjectStatus, Report, Revision, XdsKey, XdsKind};
 use tonic::{Code, codegen::tokio_stream};
 
 use crate::{
@@ -270,4 +270,22 @@ async fn too_many_streams_or_names_are_refused() {
     client.subscribe(ResourceType::Endpoints, &["1", "2", "3"]).await;
     client.subscribe(ResourceType::Endpoints, &["4"]).await;
     assert_eq!(client.end().await.code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn a_gateway_without_resources_is_told_so() {
+    let mut server = Server::start().await;
+    let mut client = Client::open(server.address, Some("token-web")).await.unwrap();
+    client.subscribe(ResourceType::Cluster, &[]).await;
+    client.subscribe(ResourceType::Listener, &[]).await;
+    client.quiet().await;
+    let report = Report { key: gateway("web"), status: Some(ObjectStatus::default()) };
+    server.distributor.publish(&Delta { reports: vec![report], ..delta(1, Vec::new(), Vec::new()) });
+    // An Envoy is not ready before both are answered.
+    for _ in 0..2 {
+        let answer = client.next().await;
+        assert!(answer.resources.is_empty() && answer.removed_resources.is_empty());
+        client.ack(&answer).await;
+    }
+    server.acked(1).await;
 }

@@ -42,6 +42,11 @@ struct Nack {
 }
 
 impl Gateway {
+    /// One whose proxies are told of it from a revision on.
+    pub(super) fn served_from(revision: Revision) -> Gateway {
+        Gateway { touched: revision, ..Gateway::default() }
+    }
+
     pub(super) fn feedback(&mut self, feedback: &Feedback, now: i64) {
         match feedback {
             Feedback::Connected { proxy, walks, .. } => {

@@ -286,7 +286,13 @@ impl Inner {
         } else {
             self.accepted.remove(key);
         }
-        let touched = self.gateways.get(key).map_or(revision, |gateway| gateway.touched);
+        let touched = match key.kind == Kind::GATEWAY {
+            // One without any resources is served from its first report on.
+            true => {
+                self.gateways.entry(key.clone()).or_insert_with(|| Gateway::served_from(revision)).touched
+            }
+            false => revision,
+        };
         match self.objects.get_mut(key) {
             Some(entry) => {
                 if !differs_in_routes_only(&entry.status, status) {

@@ -89,7 +89,7 @@ pub(super) fn spec(
 ) -> Proxies {
     let Parameters::Managed(parameters) = parameters else { return Proxies::SelfManaged };
     let port = |(port, target): (&u16, &u16)| {
-        let first = listeners.iter().find(|listener| listener.port == *port && listener.accepted.holds);
+        let first = listeners.iter().find(|listener| listener.port == *port);
         first.map(|listener| ProxyPort { name: listener.name.clone(), port: *port, target: *target })
     };
     let infrastructure = gateway.spec.infrastructure.clone().unwrap_or_default();
@@ -102,9 +102,10 @@ pub(super) fn spec(
     }))
 }
 
-/// The port that a pod binds for each port of its Gateway.
+/// The port that a pod binds for each port of its Gateway. Also of listeners that are not accepted at the moment: the
+/// others keep theirs.
 pub(super) fn ports(listeners: &[ListenerIr]) -> BTreeMap<u16, u16> {
-    container_ports(listeners.iter().filter(|l| l.accepted.holds).map(|listener| listener.port))
+    container_ports(listeners.iter().filter(|l| l.scheme.is_some()).map(|listener| listener.port))
 }
 
 /// Why parameters are refused.
