@@ -17,13 +17,13 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     HttpConnectionManager, HttpFilter, Rds,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CommonTlsContext, DownstreamTlsContext, SdsSecretConfig,
+    CommonTlsContext, DownstreamTlsContext,
 };
 use envoy_types::pb::google::protobuf::{BoolValue, UInt32Value};
 use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
-use super::{ads, put, scopes, secret, socket_address};
+use super::{ads, client_validation, put, scopes, secret, socket_address};
 use crate::engine::{Cx, Output};
 use crate::features;
 use crate::graph::{ListenerIr, NodeKey, Scheme, Value};
@@ -112,13 +112,11 @@ fn https_chain(listener: &ListenerIr, tables: Tables) -> Option<FilterChain> {
     let context = DownstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec!["h2".to_owned(), "http/1.1".to_owned()],
-            tls_certificate_sds_secret_configs: listener
-                .certificates
-                .iter()
-                .map(|key| SdsSecretConfig { name: secret::name(key), sds_config: Some(ads()) })
-                .collect(),
+            tls_certificate_sds_secret_configs: listener.certificates.iter().map(secret::by_name).collect(),
+            validation_context_type: listener.client_validation.as_ref().map(client_validation::context),
             ..CommonTlsContext::default()
         }),
+        require_client_certificate: listener.client_validation.as_ref().map(client_validation::required),
         ..DownstreamTlsContext::default()
     };
     Some(FilterChain {
