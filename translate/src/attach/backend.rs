@@ -127,9 +127,9 @@ pub(super) fn tls(cx: &mut Cx<'_>, policy_key: &ResourceKey) -> Result<TlsIr, Tl
         let kind = reference.kind_or("", "ConfigMap");
         policy_key.sibling(kind, policy_key.namespace.clone(), reference.name.clone())
     });
-    let mut bundle = ca::bundle(cx, policy_key, field, targets);
-    if bundle.pem.is_none() && !validation.uses_system_certificates() {
-        let Some(flaw) = bundle.flaws.pop() else {
+    let mut authorities = ca::resolve(cx, policy_key, field, targets);
+    if authorities.valid.is_empty() && !validation.uses_system_certificates() {
+        let Some(flaw) = authorities.flaws.pop() else {
             return Err(no_ca(policy_key, "spec.validation", "names no CA certificates"));
         };
         let reason = match flaw.kind {
@@ -146,7 +146,8 @@ pub(super) fn tls(cx: &mut Cx<'_>, policy_key: &ResourceKey) -> Result<TlsIr, Tl
             SubjectAltName::Uri { uri } => uris.push(uri.clone()),
         }
     }
-    Ok(TlsIr { hostname: validation.hostname.clone(), dns_names, uris, ca: bundle.pem })
+    let ca = (!authorities.valid.is_empty()).then(|| ca::bundle(cx, &authorities.valid).into());
+    Ok(TlsIr { hostname: validation.hostname.clone(), dns_names, uris, ca })
 }
 
 fn no_ca(policy: &ResourceKey, field: &str, problem: &str) -> TlsProblem {

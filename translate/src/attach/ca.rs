@@ -10,10 +10,10 @@ use crate::model::{ConfigMap, Secret};
 /// What to do about a reference that leads to no CA certificates.
 pub(super) const REMEDY: &str = "refer to a ConfigMap with a PEM bundle under ca.crt";
 
-/// All CA certificates of a list of references.
-pub(super) struct Bundle {
-    /// PEM; none if no reference gives any.
-    pub(super) pem: Option<ArcStr>,
+/// Where a list of references leads.
+pub(super) struct Authorities {
+    /// Objects with CA certificates, in the order of their references.
+    pub(super) valid: Vec<ResourceKey>,
     /// What is wrong with the other references, in their order.
     pub(super) flaws: Vec<Flaw>,
 }
@@ -35,33 +35,35 @@ pub(super) enum FlawKind {
 }
 
 /// Follows the references of `owner` to `targets`, which stand in `field`.
-pub(super) fn bundle(
+pub(super) fn resolve(
     cx: &mut Cx<'_>,
     owner: &ResourceKey,
     field: &str,
     targets: impl Iterator<Item = ResourceKey>,
-) -> Bundle {
-    let (mut pem, mut flaws) = (String::new(), Vec::new());
+) -> Authorities {
+    let (mut valid, mut flaws) = (Vec::new(), Vec::new());
     for (index, target) in targets.enumerate() {
-        match certificates(cx, owner, &target, format!("{field}[{index}]")) {
-            Ok(text) => {
-                pem.push_str(&text);
-                pem.push('\n');
-            }
+        match check(cx, owner, &target, format!("{field}[{index}]")) {
+            Ok(()) => valid.push(target),
             Err(flaw) => flaws.push(flaw),
         }
     }
-    Bundle { pem: (!pem.is_empty()).then(|| pem.into()), flaws }
+    Authorities { valid, flaws }
 }
 
-/// The certificates of one object; the grant comes before existence, so that nothing is told about objects of
-/// other namespaces.
-fn certificates(
-    cx: &mut Cx<'_>,
-    owner: &ResourceKey,
-    target: &ResourceKey,
-    field: String,
-) -> Result<String, Flaw> {
+/// The certificates of valid authorities as one PEM bundle.
+pub(crate) fn bundle(cx: &mut Cx<'_>, authorities: &[ResourceKey]) -> String {
+    let mut bundle = String::new();
+    for authority in authorities {
+        bundle.push_str(&text(cx, authority).flatten().unwrap_or_default());
+        bundle.push('\n');
+    }
+    bundle
+}
+
+/// Checks one object; the grant comes before existence, so that nothing is told about objects of other
+/// namespaces.
+fn check(cx: &mut Cx<'_>, owner: &ResourceKey, target: &ResourceKey, field: String) -> Result<(), Flaw> {
     if ![Kind::CONFIG_MAP, Kind::SECRET].contains(&target.kind) {
         let problem = format!("{} cannot hold CA certificates", target.kind);
         let fault = fault(owner, format!("{field}.kind"), problem, "refer to a ConfigMap");
@@ -74,15 +76,8 @@ fn certificates(
         let remedy = format!("add a ReferenceGrant from kind {from} of this namespace to kind {kind} there");
         return Err(Flaw { kind: FlawKind::Grant, fault: fault(owner, field, problem, remedy) });
     }
-    let text = if target.kind == Kind::CONFIG_MAP {
-        cx.sibling::<ConfigMap>(owner, &target.namespace, &target.name)
-            .map(|map| map.data.get("ca.crt").map(ToString::to_string))
-    } else {
-        cx.sibling::<Secret>(owner, &target.namespace, &target.name)
-            .map(|secret| decode(secret.data.get("ca.crt")))
-    };
-    let problem = match text {
-        Some(Some(text)) if text.contains("-----BEGIN CERTIFICATE-----") => return Ok(text),
+    let problem = match text(cx, target) {
+        Some(Some(text)) if text.contains("-----BEGIN CERTIFICATE-----") => return Ok(()),
         Some(_) => "has no PEM certificate under ca.crt",
         None => "does not exist",
     };
@@ -90,8 +85,18 @@ fn certificates(
     Err(Flaw { kind: FlawKind::Content, fault: fault(owner, field, problem, REMEDY) })
 }
 
+/// What an object has under `ca.crt`, if it is there.
+fn text(cx: &mut Cx<'_>, of: &ResourceKey) -> Option<Option<String>> {
+    if of.kind == Kind::CONFIG_MAP {
+        let map = cx.sibling::<ConfigMap>(of, &of.namespace, &of.name)?;
+        return Some(map.data.get("ca.crt").map(ToString::to_string));
+    }
+    let secret = cx.sibling::<Secret>(of, &of.namespace, &of.name)?;
+    Some(secret.data.get("ca.crt").and_then(decode))
+}
+
 /// A value of a Secret's data.
-fn decode(value: Option<&ArcStr>) -> Option<String> {
-    let bytes = base64::engine::general_purpose::STANDARD.decode(value?.as_bytes()).ok()?;
+fn decode(value: &ArcStr) -> Option<String> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_bytes()).ok()?;
     String::from_utf8(bytes).ok()
 }

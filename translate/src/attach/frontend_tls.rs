@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::{ArcStr, Condition, Fault, ResourceKey, literal};
 
-use super::ca::{self, FlawKind};
+use super::ca::{self, Authorities, FlawKind};
 use super::{fault, sentence};
 use crate::engine::Cx;
 use crate::graph::{ClientValidationIr, ListenerIr, Scheme, Verdict};
@@ -62,16 +62,18 @@ fn resolve(
         let namespace = reference.namespace.clone().unwrap_or_else(|| key.namespace.clone());
         key.sibling(reference.kind_or("", "ConfigMap"), namespace, reference.name.clone())
     });
-    let bundle = ca::bundle(cx, key, &field, targets);
-    let mut problem = bundle.flaws.first().map(|flaw| Verdict::no(reason(&flaw.kind), sentence(&flaw.fault)));
-    faults.extend(bundle.flaws.into_iter().map(|flaw| flaw.fault));
+    let Authorities { valid, flaws } = ca::resolve(cx, key, &field, targets);
+    let mut problem = flaws.first().map(|flaw| Verdict::no(reason(&flaw.kind), sentence(&flaw.fault)));
+    faults.extend(flaws.into_iter().map(|flaw| flaw.fault));
     if validation.ca_certificate_refs.is_empty() {
         let fault = fault(key, field, "is empty", ca::REMEDY);
         problem = Some(Verdict::no(reason(&FlawKind::Content), sentence(&fault)));
         faults.push(fault);
     }
     let insecure_fallback = validation.mode == ValidationMode::AllowInsecureFallback;
-    Resolved { validation: bundle.pem.map(|ca| ClientValidationIr { ca, insecure_fallback }), problem }
+    let validation =
+        (!valid.is_empty()).then_some(ClientValidationIr { authorities: valid, insecure_fallback });
+    Resolved { validation, problem }
 }
 
 fn reason(kind: &FlawKind) -> ArcStr {

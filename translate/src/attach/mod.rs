@@ -3,7 +3,7 @@
 mod addresses;
 pub(crate) mod backend;
 mod backend_tls;
-mod ca;
+pub(crate) mod ca;
 pub(crate) mod class;
 mod frontend_tls;
 pub(crate) mod gateway;

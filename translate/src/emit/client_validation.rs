@@ -6,23 +6,29 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_c
 use envoy_types::pb::google::protobuf::BoolValue;
 
 use super::inline;
+use crate::attach::ca;
+use crate::engine::Cx;
 use crate::graph::ClientValidationIr;
 
+/// What a filter chain needs to validate clients.
+#[derive(Clone)]
+pub(super) struct Validation {
+    pub(super) context: ValidationContextType,
+    /// Whether a connection without a certificate is refused.
+    pub(super) required: BoolValue,
+}
+
 /// With a trusted CA, Envoy asks clients for a certificate in either mode.
-pub(super) fn context(validation: &ClientValidationIr) -> ValidationContextType {
-    let trust = if validation.insecure_fallback {
+pub(super) fn validation(ir: &ClientValidationIr, cx: &mut Cx<'_>) -> Validation {
+    let trust = if ir.insecure_fallback {
         TrustChainVerification::AcceptUntrusted
     } else {
         TrustChainVerification::VerifyTrustChain
     };
-    ValidationContextType::ValidationContext(CertificateValidationContext {
-        trusted_ca: Some(inline(&validation.ca)),
+    let context = ValidationContextType::ValidationContext(CertificateValidationContext {
+        trusted_ca: Some(inline(&ca::bundle(cx, &ir.authorities))),
         trust_chain_verification: trust.into(),
         ..CertificateValidationContext::default()
-    })
-}
-
-/// Whether a connection without a certificate is refused.
-pub(super) fn required(validation: &ClientValidationIr) -> BoolValue {
-    BoolValue { value: !validation.insecure_fallback }
+    });
+    Validation { context, required: BoolValue { value: !ir.insecure_fallback } }
 }

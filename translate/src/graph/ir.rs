@@ -108,8 +108,8 @@ pub(crate) struct ListenerIr {
 /// How the certificates of clients are validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientValidationIr {
-    /// PEM bundle.
-    pub(crate) ca: ArcStr,
+    /// Objects with the CA certificates: not their text, which wakes nobody but the listener.
+    pub(crate) authorities: Vec<ResourceKey>,
     /// True if clients without a valid certificate are let in too.
     pub(crate) insecure_fallback: bool,
 }
