@@ -32,7 +32,8 @@ fn client_certificate(
     gateway: &Gateway,
     cx: &mut Cx<'_>,
 ) -> Option<Result<ResourceKey, Refusal>> {
-    let reference = gateway.spec.tls.backend.as_ref()?.client_certificate_ref.as_ref()?;
+    let tls = gateway.spec.tls.as_ref()?;
+    let reference = tls.backend.as_ref()?.client_certificate_ref.as_ref()?;
     let namespace = reference.namespace.clone().unwrap_or_else(|| key.namespace.clone());
     let target = key.sibling(reference.kind_or("", "Secret"), namespace, reference.name.clone());
     Some(match listener::certificate(key, &target, cx) {

@@ -27,7 +27,7 @@ pub(super) fn validate_clients(
     cx: &mut Cx<'_>,
     faults: &mut Vec<Fault>,
 ) {
-    let Some(frontend) = &gateway.spec.tls.frontend else { return };
+    let Some(frontend) = frontend(gateway) else { return };
     let mut by_place: BTreeMap<Place, Resolved> = BTreeMap::new();
     for listener in listeners.iter_mut().filter(|listener| listener.scheme == Some(Scheme::Https)) {
         let place = frontend.place_of(listener.port);
@@ -37,6 +37,10 @@ pub(super) fn validate_clients(
             .or_insert_with(|| resolve(key, &FrontendTls::field(place), validation, cx, faults));
         apply(resolved, listener);
     }
+}
+
+fn frontend(gateway: &Gateway) -> Option<&FrontendTls> {
+    gateway.spec.tls.as_ref()?.frontend.as_ref()
 }
 
 fn apply(resolved: &Resolved, listener: &mut ListenerIr) {
@@ -86,14 +90,14 @@ fn reason(kind: &FlawKind) -> ArcStr {
 
 /// A warning while clients without a valid certificate are let in somewhere.
 pub(super) fn insecure(gateway: &Gateway) -> Option<Condition> {
-    let frontend = gateway.spec.tls.frontend.as_ref()?;
+    let frontend = frontend(gateway)?;
     let fields: Vec<String> = frontend
         .places()
         .filter(|(_, validation)| validation.mode == ValidationMode::AllowInsecureFallback)
         .map(|(place, _)| format!("{}.mode", FrontendTls::field(place)))
         .collect();
     let message = format!(
-        "{}: AllowInsecureFallback lets clients in without a valid certificate; backends must check them",
+        "{}: AllowInsecureFallback lets clients in without a valid certificate; use AllowValidOnly unless that is wanted",
         fields.join(", ")
     );
     let kind = literal!("InsecureFrontendValidationMode");

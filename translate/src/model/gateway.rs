@@ -40,8 +40,7 @@ pub(crate) struct GatewaySpec {
     #[serde(default)]
     pub(crate) addresses: Vec<Address>,
     pub(crate) infrastructure: Option<Infrastructure>,
-    #[serde(default)]
-    pub(crate) tls: GatewayTls,
+    pub(crate) tls: Option<GatewayTls>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

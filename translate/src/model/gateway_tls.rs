@@ -4,15 +4,14 @@ use serde::Deserialize;
 
 use super::Reference;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct GatewayTls {
     pub(crate) backend: Option<BackendTls>,
     pub(crate) frontend: Option<FrontendTls>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct BackendTls {
     /// Shown to backends that TLS is spoken to.
     pub(crate) client_certificate_ref: Option<Reference>,
