@@ -4,8 +4,8 @@
 //! level 0   class        backend (Service, port, protocol, TLS policy)
 //! level 1   gateway (listeners, hostnames, conflicts, certificates)
 //! level 2   route (attachment, references, encoded routes)
-//! level 3   virtual host   route table   listener   secret   cluster   gateway status   policy status
-//! level 4   endpoints
+//! level 3   virtual host   route table   listener   cluster   gateway status   policy status
+//! level 4   endpoints   secret
 //! ```
 //!
 //! A node is a pure function of what it reads through the engine's context; reading is declaring. The

@@ -10,7 +10,7 @@ async fn backend(scene: &mut Scene<'_>, name: &str, authority: &Authority, names
     scene.backend_with(name, "", Options { tls, ..Options::named(name) }).await
 }
 
-fn authority_map(scene: &Scene<'_>, name: &str, authority: &Authority) -> String {
+pub(crate) fn authority_map(scene: &Scene<'_>, name: &str, authority: &Authority) -> String {
     let pem: String = authority.pem().lines().map(|line| format!("    {line}\n")).collect();
     format!(
         "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: {}}}\n\
@@ -19,7 +19,7 @@ fn authority_map(scene: &Scene<'_>, name: &str, authority: &Authority) -> String
     )
 }
 
-fn policy(scene: &Scene<'_>, service: &str, authority: &str, validation: &str) -> String {
+pub(crate) fn policy(scene: &Scene<'_>, service: &str, authority: &str, validation: &str) -> String {
     format!(
         "---\napiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\n\
          metadata: {{name: {service}, namespace: {}}}\nspec:\n\

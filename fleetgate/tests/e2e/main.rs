@@ -9,6 +9,7 @@
 mod attachment;
 mod backend_tls;
 mod balancing;
+mod client_certificates;
 mod commands;
 mod cors;
 mod errors;

@@ -3,12 +3,13 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use proto::{ArcStr, Kind, ResourceKey, literal};
+use proto::{ArcStr, Fault, ResourceKey, literal};
 
+use super::ca::{self, FlawKind};
+use super::fault;
 use crate::engine::{Cx, Output};
 use crate::graph::{BackendIr, BackendKey, IndexKey, TlsIr, UpstreamProtocol, Value};
-use crate::model::{BackendTlsPolicy, ConfigMap, Secret, Service, ServicePort, SubjectAltName};
+use crate::model::{BackendTlsPolicy, Service, ServicePort, SubjectAltName};
 
 /// Begins the name of every cluster of a Service.
 const PREFIX: &str = "service/";
@@ -109,37 +110,34 @@ pub(super) fn policy_of(cx: &mut Cx<'_>, service: &ResourceKey, port_name: &ArcS
     best.map(|(_, _, key)| key.clone())
 }
 
-/// Why a policy gives no TLS: `ResolvedRefs` reason (none if all references resolve), field and sentence.
+/// Why a policy gives no TLS: `ResolvedRefs` reason, and where and what.
 pub(super) struct TlsProblem {
     pub(super) reason: ArcStr,
-    pub(super) field: String,
-    pub(super) problem: String,
-    pub(super) remedy: String,
+    pub(super) fault: Fault,
 }
 
 /// Resolves the validation of a policy.
 pub(super) fn tls(cx: &mut Cx<'_>, policy_key: &ResourceKey) -> Result<TlsIr, TlsProblem> {
     let Some(policy) = cx.object::<BackendTlsPolicy>(policy_key) else {
-        return Err(no_ca("spec", "the policy does not decode".to_owned()));
+        return Err(no_ca(policy_key, "spec", "the policy does not decode"));
     };
     let validation = &policy.spec.validation;
-    let mut ca = String::new();
-    let mut last_problem = None;
-    for (index, reference) in validation.ca_certificate_refs.iter().enumerate() {
-        let field = format!("spec.validation.caCertificateRefs[{index}]");
+    let field = "spec.validation.caCertificateRefs";
+    let targets = validation.ca_certificate_refs.iter().map(|reference| {
         let kind = reference.kind_or("", "ConfigMap");
-        match ca_certificates(cx, policy_key, &kind, &reference.name, &field) {
-            Ok(pem) => {
-                ca.push_str(&pem);
-                ca.push('\n');
-            }
-            Err(problem) => last_problem = Some(problem),
-        }
-    }
-    let system = validation.uses_system_certificates();
-    if ca.is_empty() && !system {
-        let problem = || no_ca("spec.validation", "names no CA certificates".to_owned());
-        return Err(last_problem.unwrap_or_else(problem));
+        policy_key.sibling(kind, policy_key.namespace.clone(), reference.name.clone())
+    });
+    let mut authorities = ca::resolve(cx, policy_key, field, targets);
+    if authorities.valid.is_empty() && !validation.uses_system_certificates() {
+        let Some(flaw) = authorities.flaws.pop() else {
+            return Err(no_ca(policy_key, "spec.validation", "names no CA certificates"));
+        };
+        let reason = match flaw.kind {
+            FlawKind::Kind => literal!("InvalidKind"),
+            FlawKind::Grant => literal!("RefNotPermitted"),
+            FlawKind::Content => literal!("InvalidCACertificateRef"),
+        };
+        return Err(TlsProblem { reason, fault: flaw.fault });
     }
     let (mut dns_names, mut uris) = (Vec::new(), Vec::new());
     for name in &validation.subject_alt_names {
@@ -148,52 +146,11 @@ pub(super) fn tls(cx: &mut Cx<'_>, policy_key: &ResourceKey) -> Result<TlsIr, Tl
             SubjectAltName::Uri { uri } => uris.push(uri.clone()),
         }
     }
-    let ca = (!ca.is_empty()).then(|| ca.into());
+    let ca = (!authorities.valid.is_empty()).then(|| ca::bundle(cx, &authorities.valid).into());
     Ok(TlsIr { hostname: validation.hostname.clone(), dns_names, uris, ca })
 }
 
-fn no_ca(field: &str, problem: String) -> TlsProblem {
-    TlsProblem {
-        reason: literal!("InvalidCACertificateRef"),
-        field: field.to_owned(),
-        problem,
-        remedy: "refer to a ConfigMap with a PEM bundle under ca.crt".to_owned(),
-    }
-}
-
-fn ca_certificates(
-    cx: &mut Cx<'_>,
-    policy: &ResourceKey,
-    kind: &Kind,
-    name: &ArcStr,
-    field: &str,
-) -> Result<String, TlsProblem> {
-    let pem = if *kind == Kind::CONFIG_MAP {
-        cx.sibling::<ConfigMap>(policy, &policy.namespace, name)
-            .map(|map| map.data.get("ca.crt").map(ToString::to_string))
-    } else if *kind == Kind::SECRET {
-        cx.sibling::<Secret>(policy, &policy.namespace, name).map(|secret| decode(secret.data.get("ca.crt")))
-    } else {
-        return Err(TlsProblem {
-            reason: literal!("InvalidKind"),
-            field: format!("{field}.kind"),
-            problem: format!("{} cannot hold CA certificates", kind.kind()),
-            remedy: "refer to a ConfigMap".to_owned(),
-        });
-    };
-    match pem {
-        None => Err(no_ca(field, format!("{} {}/{name} does not exist", kind.kind(), policy.namespace))),
-        Some(pem) => pem.filter(|pem| pem.contains("-----BEGIN CERTIFICATE-----")).ok_or_else(|| {
-            no_ca(
-                field,
-                format!("{} {}/{name} has no PEM certificate under ca.crt", kind.kind(), policy.namespace),
-            )
-        }),
-    }
-}
-
-/// A value of a Secret's data.
-fn decode(value: Option<&ArcStr>) -> Option<String> {
-    let bytes = base64::engine::general_purpose::STANDARD.decode(value?.as_bytes()).ok()?;
-    String::from_utf8(bytes).ok()
+fn no_ca(policy: &ResourceKey, field: &str, problem: &str) -> TlsProblem {
+    let fault = fault(policy, field, problem, ca::REMEDY);
+    TlsProblem { reason: literal!("InvalidCACertificateRef"), fault }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
 use super::proxies::Parameters;
-use super::{addresses, fault, listener, proxies, sentence};
+use super::{addresses, backend_tls, fault, frontend_tls, listener, proxies, sentence};
 use crate::engine::{Cx, Output};
 use crate::env::Placement;
 use crate::graph::{GatewayIr, ListenerIr, NodeKey, Scheme, Value, Verdict};
@@ -47,6 +47,7 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
         find_conflict(key, index, &listeners, &mut ir, &mut faults);
         listeners.push(ir);
     }
+    frontend_tls::validate_clients(key, gateway, &mut listeners, cx, &mut faults);
     mark_overlaps(&mut listeners);
     let (addresses, refused) = addresses::resolve(key, gateway, &cx.env().placement, &mut faults);
     let (parameters, unread) = match parameters(key, gateway, class, cx) {
@@ -64,6 +65,9 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
             listener.table = table_name(listener);
         }
     }
+    let (client_certificate, mut conditions) =
+        backend_tls::resolve(key, gateway, &listeners, cx, &mut faults);
+    conditions.extend(frontend_tls::insecure(gateway));
     let mut ir = GatewayIr {
         listeners,
         bound: addresses.bound,
@@ -71,6 +75,8 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
         ports: BTreeMap::new(),
         proxies: None,
         accepted,
+        conditions,
+        client_certificate,
         faults,
     };
     match cx.env().placement {

@@ -51,11 +51,11 @@ fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {
     } else {
         Verdict::no(literal!("Invalid"), ir.accepted.message.clone())
     };
+    let mut conditions =
+        vec![ir.accepted.condition(literal!("Accepted")), programmed.condition(literal!("Programmed"))];
+    conditions.extend(ir.conditions.iter().cloned());
     ObjectStatus {
-        conditions: vec![
-            ir.accepted.condition(literal!("Accepted")),
-            programmed.condition(literal!("Programmed")),
-        ],
+        conditions,
         listeners,
         // Those of managed proxies are known to whoever deploys them.
         addresses: match ir.proxies {

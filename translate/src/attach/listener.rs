@@ -31,6 +31,7 @@ pub(super) fn resolve(
         supported_kinds: Vec::new(),
         table: None,
         certificates: Vec::new(),
+        client_validation: None,
         accepted: Verdict::yes(literal!("Accepted"), literal!("the listener is accepted")),
         resolved: Verdict::yes(literal!("ResolvedRefs"), literal!("all references resolve")),
         conflicted: Verdict::no(literal!("NoConflicts"), literal!("no other listener is in its way")),
@@ -169,14 +170,14 @@ fn resolve_certificates(
 
 /// Checks one certificate; the grant comes before existence, so that nothing is told about other
 /// namespaces' Secrets.
-fn certificate(
+pub(super) fn certificate(
     gateway: &ResourceKey,
     target: &ResourceKey,
     cx: &mut Cx<'_>,
 ) -> Result<(), (ArcStr, String, &'static str)> {
     let invalid = literal!("InvalidCertificateRef");
     if target.kind != Kind::SECRET {
-        let problem = format!("{} cannot hold a certificate", target.kind.kind());
+        let problem = format!("{} cannot hold a certificate", target.kind);
         return Err((invalid, problem, "refer to a Secret of type kubernetes.io/tls"));
     }
     if !grant::permits(cx, gateway, target) {

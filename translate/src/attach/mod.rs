@@ -2,7 +2,10 @@
 
 mod addresses;
 pub(crate) mod backend;
+mod backend_tls;
+pub(crate) mod ca;
 pub(crate) mod class;
+mod frontend_tls;
 pub(crate) mod gateway;
 pub(crate) mod gateway_status;
 mod grant;

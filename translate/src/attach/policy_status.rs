@@ -50,9 +50,8 @@ fn verdicts(
 ) -> (Verdict, Verdict) {
     let resolved = Verdict::yes(literal!("ResolvedRefs"), literal!("all references resolve"));
     if let Err(problem) = backend::tls(cx, key) {
-        let fault = fault(key, problem.field, problem.problem, problem.remedy);
-        let message = super::sentence(&fault);
-        faults.push(fault);
+        let message = super::sentence(&problem.fault);
+        faults.push(problem.fault);
         return (
             Verdict::no(literal!("NoValidCACertificate"), message.clone()),
             Verdict::no(problem.reason, message),

@@ -26,7 +26,7 @@ use envoy_types::pb::google::protobuf::UInt32Value;
 use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
-use super::{ads, duration, put};
+use super::{ads, duration, inline, put, secret};
 use crate::engine::{Cx, Output};
 use crate::graph::{BackendIr, BackendKey, NodeKey, TlsIr, UpstreamProtocol, Value};
 
@@ -40,13 +40,24 @@ pub(crate) fn compute(gateway: &ResourceKey, key: &BackendKey, cx: &mut Cx<'_>) 
     let mut output = Output::of(Value::Absent);
     let Some(Value::Backend(backend)) = cx.node(NodeKey::Backend(key.clone())) else { return output };
     let BackendIr::Usable { cluster_name, protocol, tls, .. } = backend.as_ref() else { return output };
-    let message = cluster(cluster_name, *protocol, tls.as_ref());
+    let certificate = tls.as_ref().and_then(|_| client_certificate(gateway, cx));
+    let socket = tls.as_ref().map(|tls| transport_socket(tls, certificate, *protocol));
+    let message = cluster(cluster_name, *protocol, socket);
     output.puts.push(put(XdsKey::new(gateway.clone(), XdsKind::Cluster, cluster_name.clone()), &message));
     output.demands.push(NodeKey::Endpoints(gateway.clone(), key.clone()));
+    output.demands.extend(certificate.map(|secret| NodeKey::Secret(gateway.clone(), secret.clone())));
     output
 }
 
-fn cluster(name: &ArcStr, protocol: UpstreamProtocol, tls: Option<&TlsIr>) -> Cluster {
+/// The certificate that a Gateway shows to backends.
+fn client_certificate<'a>(gateway: &ResourceKey, cx: &mut Cx<'a>) -> Option<&'a ResourceKey> {
+    match cx.node(NodeKey::Gateway(gateway.clone()))? {
+        Value::Gateway(ir) => ir.client_certificate.as_ref(),
+        _ => None,
+    }
+}
+
+fn cluster(name: &ArcStr, protocol: UpstreamProtocol, transport_socket: Option<TransportSocket>) -> Cluster {
     let protocol_config = match protocol {
         UpstreamProtocol::Http1 => ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default()),
         UpstreamProtocol::Http2 => ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default()),
@@ -75,22 +86,29 @@ fn cluster(name: &ArcStr, protocol: UpstreamProtocol, tls: Option<&TlsIr>) -> Cl
             ..CircuitBreakers::default()
         }),
         typed_extension_protocol_options: [(options_name, pack_any(protocol_options))].into(),
-        transport_socket: tls.map(|tls| transport_socket(tls, protocol)),
+        transport_socket,
         ..Cluster::default()
     }
 }
 
-fn transport_socket(tls: &TlsIr, protocol: UpstreamProtocol) -> TransportSocket {
+fn transport_socket(
+    tls: &TlsIr,
+    certificate: Option<&ResourceKey>,
+    protocol: UpstreamProtocol,
+) -> TransportSocket {
     let trusted_ca = match &tls.ca {
-        Some(pem) => Specifier::InlineString(pem.to_string()),
-        None => Specifier::Filename(SYSTEM_CERTIFICATES.to_owned()),
+        Some(pem) => inline(pem),
+        None => DataSource {
+            specifier: Some(Specifier::Filename(SYSTEM_CERTIFICATES.to_owned())),
+            ..DataSource::default()
+        },
     };
     let alpn = match protocol {
         UpstreamProtocol::Http1 => "http/1.1",
         UpstreamProtocol::Http2 => "h2",
     };
     let validation = CertificateValidationContext {
-        trusted_ca: Some(DataSource { specifier: Some(trusted_ca), ..DataSource::default() }),
+        trusted_ca: Some(trusted_ca),
         match_typed_subject_alt_names: names(tls),
         ..CertificateValidationContext::default()
     };
@@ -98,6 +116,7 @@ fn transport_socket(tls: &TlsIr, protocol: UpstreamProtocol) -> TransportSocket 
         sni: tls.hostname.to_string(),
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec![alpn.to_owned()],
+            tls_certificate_sds_secret_configs: certificate.map(secret::by_name).into_iter().collect(),
             validation_context_type: Some(ValidationContextType::ValidationContext(validation)),
             ..CommonTlsContext::default()
         }),

@@ -17,12 +17,13 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     HttpConnectionManager, HttpFilter, Rds,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CommonTlsContext, DownstreamTlsContext, SdsSecretConfig,
+    CommonTlsContext, DownstreamTlsContext,
 };
 use envoy_types::pb::google::protobuf::{BoolValue, UInt32Value};
 use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
+use super::client_validation::{Validation, validation};
 use super::{ads, put, scopes, secret, socket_address};
 use crate::engine::{Cx, Output};
 use crate::features;
@@ -67,10 +68,18 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
         per_connection_buffer_limit_bytes: Some(UInt32Value { value: BUFFER_LIMIT }),
         ..Listener::default()
     };
+    let validations: Vec<Option<Validation>> = serving
+        .iter()
+        .map(|listener| listener.client_validation.as_ref().map(|ir| validation(ir, cx)))
+        .collect();
     for tables in [Tables::Whole, Tables::Walked] {
         let filter_chains = match is_tls {
             false => serving.iter().take(1).filter_map(|listener| http_chain(listener, tables)).collect(),
-            true => serving.iter().filter_map(|listener| https_chain(listener, tables)).collect(),
+            true => serving
+                .iter()
+                .zip(&validations)
+                .filter_map(|(listener, validation)| https_chain(listener, validation.as_ref(), tables))
+                .collect(),
         };
         let message = Listener { filter_chains, ..message.clone() };
         output.puts.push(put(XdsKey::new(gateway.clone(), tables.listener(), name(port)), &message));
@@ -105,20 +114,22 @@ fn http_chain(listener: &ListenerIr, tables: Tables) -> Option<FilterChain> {
     })
 }
 
-fn https_chain(listener: &ListenerIr, tables: Tables) -> Option<FilterChain> {
+fn https_chain(
+    listener: &ListenerIr,
+    validation: Option<&Validation>,
+    tables: Tables,
+) -> Option<FilterChain> {
     let table = listener.table.as_ref()?;
     let server_names =
         if listener.hostname == hostname::ANY { Vec::new() } else { vec![listener.hostname.to_string()] };
     let context = DownstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec!["h2".to_owned(), "http/1.1".to_owned()],
-            tls_certificate_sds_secret_configs: listener
-                .certificates
-                .iter()
-                .map(|key| SdsSecretConfig { name: secret::name(key), sds_config: Some(ads()) })
-                .collect(),
+            tls_certificate_sds_secret_configs: listener.certificates.iter().map(secret::by_name).collect(),
+            validation_context_type: validation.map(|validation| validation.context.clone()),
             ..CommonTlsContext::default()
         }),
+        require_client_certificate: validation.map(|validation| validation.required),
         ..DownstreamTlsContext::default()
     };
     Some(FilterChain {

@@ -1,6 +1,7 @@
 //! From resolved data to Envoy's messages: encoded bytes and their hash. Nothing is looked up in the API
 //! here.
 
+mod client_validation;
 pub(crate) mod cluster;
 pub(crate) mod endpoints;
 pub(crate) mod listener;
@@ -12,9 +13,10 @@ pub(crate) mod virtual_host;
 
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{
-    Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress,
+    Address, AggregatedConfigSource, ApiVersion, ConfigSource, DataSource, SocketAddress,
 };
 use envoy_types::pb::google::protobuf::Duration;
 use prost::Message;
@@ -33,6 +35,11 @@ fn ads() -> ConfigSource {
         config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
         ..Default::default()
     }
+}
+
+/// Text that stands in the message itself.
+fn inline(text: &str) -> DataSource {
+    DataSource { specifier: Some(Specifier::InlineString(text.to_owned())), ..DataSource::default() }
 }
 
 /// A TCP address.

@@ -4,10 +4,12 @@ use base64::Engine as _;
 use envoy_types::pb::envoy::config::core::v3::DataSource;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{Secret as EnvoySecret, TlsCertificate};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    SdsSecretConfig, Secret as EnvoySecret, TlsCertificate,
+};
 use proto::{ContentHash, Kind, PrivateKeyRef, ResourceKey, XdsKey, XdsKind};
 
-use super::put;
+use super::{ads, put};
 use crate::engine::{Cx, Output};
 use crate::graph::Value;
 use crate::model::{KeyState, Secret};
@@ -15,8 +17,13 @@ use crate::model::{KeyState, Secret};
 const PREFIX: &str = "secret/";
 
 /// Name of the SDS resource of a Secret.
-pub(super) fn name(secret: &ResourceKey) -> String {
+fn name(secret: &ResourceKey) -> String {
     format!("{PREFIX}{}/{}", secret.namespace, secret.name)
+}
+
+/// A Secret's certificate, to be asked for by SDS.
+pub(super) fn by_name(secret: &ResourceKey) -> SdsSecretConfig {
+    SdsSecretConfig { name: name(secret), sds_config: Some(ads()) }
 }
 
 /// The Secret that a name was made of.

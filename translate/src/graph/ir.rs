@@ -57,6 +57,10 @@ pub(crate) struct GatewayIr {
     /// Who runs its proxies, where they are pods and it is accepted.
     pub(crate) proxies: Option<Proxies>,
     pub(crate) accepted: Verdict,
+    /// Conditions of the Gateway itself besides `Accepted` and `Programmed`.
+    pub(crate) conditions: Vec<Condition>,
+    /// Secret with the certificate that it shows to backends.
+    pub(crate) client_certificate: Option<ResourceKey>,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -91,12 +95,23 @@ pub(crate) struct ListenerIr {
     pub(crate) table: Option<ArcStr>,
     /// Valid certificates, for HTTPS.
     pub(crate) certificates: Vec<ResourceKey>,
+    /// None: clients are not asked for a certificate.
+    pub(crate) client_validation: Option<ClientValidationIr>,
     pub(crate) accepted: Verdict,
     pub(crate) resolved: Verdict,
     /// Holds if it conflicts with a listener before it.
     pub(crate) conflicted: Verdict,
     /// Holds if another HTTPS listener of the port may get its requests over a reused connection.
     pub(crate) overlapping: Option<Verdict>,
+}
+
+/// How the certificates of clients are validated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientValidationIr {
+    /// Objects with the CA certificates: not their text, which wakes nobody but the listener.
+    pub(crate) authorities: Vec<ResourceKey>,
+    /// True if clients without a valid certificate are let in too.
+    pub(crate) insecure_fallback: bool,
 }
 
 /// What a domain of a route table is for.

@@ -7,8 +7,8 @@ use proto::{ArcStr, ClusterId, Kind, Name, ResourceKey, XdsKey, XdsKind};
 
 pub(crate) use indexes::{IndexKey, Member, roots};
 pub(crate) use ir::{
-    Attachment, BackendIr, Context, GatewayIr, ListenerIr, Scheme, TlsIr, UpstreamProtocol, Value, Verdict,
-    VirtualHostRole,
+    Attachment, BackendIr, ClientValidationIr, Context, GatewayIr, ListenerIr, Scheme, TlsIr,
+    UpstreamProtocol, Value, Verdict, VirtualHostRole,
 };
 
 use crate::engine::{Cx, Output};
@@ -78,11 +78,10 @@ impl NodeKey {
             NodeKey::VirtualHost(..)
             | NodeKey::RouteTable(..)
             | NodeKey::Listener(..)
-            | NodeKey::Secret(..)
             | NodeKey::Cluster(..)
             | NodeKey::GatewayStatus(_)
             | NodeKey::PolicyStatus(_) => 3,
-            NodeKey::Endpoints(..) => 4,
+            NodeKey::Secret(..) | NodeKey::Endpoints(..) => 4,
         }
     }
 

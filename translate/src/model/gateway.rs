@@ -6,6 +6,7 @@ use proto::{ArcStr, Name};
 use serde::Deserialize;
 
 use super::Reference;
+use super::gateway_tls::GatewayTls;
 
 /// <https://gateway-api.sigs.k8s.io/api-types/gatewayclass/>
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -39,6 +40,7 @@ pub(crate) struct GatewaySpec {
     #[serde(default)]
     pub(crate) addresses: Vec<Address>,
     pub(crate) infrastructure: Option<Infrastructure>,
+    pub(crate) tls: Option<GatewayTls>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

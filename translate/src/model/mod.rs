@@ -7,6 +7,7 @@ mod core;
 mod duration;
 mod gateway;
 mod gateway_parameters;
+mod gateway_tls;
 mod http_route;
 mod reference;
 mod reference_grant;
@@ -24,6 +25,7 @@ pub(crate) use backend_tls_policy::{BackendTlsPolicy, SubjectAltName};
 pub(crate) use duration::GepDuration;
 pub(crate) use gateway::{AllowedRoutes, Gateway, GatewayClass, Listener};
 pub(crate) use gateway_parameters::{GatewayParameters, merge as merge_parameters};
+pub(crate) use gateway_tls::{ClientValidation, FrontendTls, Place, ValidationMode};
 pub(crate) use http_route::{
     Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathModifier, Redirect, Rule,
     Timeouts, UrlRewrite,

@@ -38,6 +38,9 @@ fn world() -> Vec<ResourceKey> {
         key(Kind::BACKEND_TLS_POLICY, "apps", "older"),
         key(Kind::CONFIG_MAP, "apps", "ca"),
         key(Kind::SECRET, "infra", "cert"),
+        key(Kind::SECRET, "apps", "client"),
+        key(Kind::CONFIG_MAP, "infra", "ca"),
+        key(Kind::REFERENCE_GRANT, "apps", "gateways"),
     ]
 }
 
@@ -58,6 +61,9 @@ fn object(key: &ResourceKey, v: usize) -> Value {
             "addressType": "IPv4",
             "endpoints": [{"addresses": [format!("10.0.0.{}", v % 5)], "conditions": {"ready": !v.is_multiple_of(4)}}],
             "ports": [{"name": "http", "port": 8080 + v % 2}]}),
+        "ReferenceGrant" if key.namespace == "apps" => json!({"spec": {
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "infra"}],
+            "to": [{"group": "", "kind": pick(&["ConfigMap", "Secret"], v)}, {"group": "", "kind": pick(&["Secret", "Odd"], v / 2)}]}}),
         "ReferenceGrant" => json!({"spec": {
             "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": pick(&["apps", "other"], v)}],
             "to": [{"group": "", "kind": pick(&["Service", "Secret"], v / 2)}]}}),
@@ -103,7 +109,28 @@ fn gateway(v: usize) -> Value {
     if v.is_multiple_of(7) {
         listeners.push(json!({"name": "odd", "port": 9, "protocol": "TCP"}));
     }
-    json!({"spec": {"gatewayClassName": "fleetgate", "listeners": listeners}})
+    json!({"spec": {"gatewayClassName": "fleetgate", "listeners": listeners, "tls": gateway_tls(v)}})
+}
+
+fn gateway_tls(v: usize) -> Value {
+    let certificates = [
+        json!(null),
+        json!({"name": "cert"}),
+        json!({"name": "client", "namespace": "apps"}),
+        json!({"name": "ca", "kind": "ConfigMap"}),
+    ];
+    let here = json!({"name": "ca"});
+    let there = json!({"kind": "ConfigMap", "name": "ca", "namespace": "apps"});
+    let odd = json!({"kind": "Odd", "name": "ca"});
+    let frontends = [
+        json!(null),
+        json!({"default": {"validation": {"caCertificateRefs": [here]}}}),
+        json!({"default": {"validation": {"caCertificateRefs": [there, here], "mode": "AllowInsecureFallback"}}}),
+        json!({"default": {}, "perPort": [{"port": 443, "tls": {"validation": {"caCertificateRefs": [there]}}}]}),
+        json!({"default": {"validation": {"caCertificateRefs": [odd]}},
+            "perPort": [{"port": 80, "tls": {"validation": {"caCertificateRefs": [here]}}}]}),
+    ];
+    json!({"backend": {"clientCertificateRef": certificates[v % 4]}, "frontend": frontends[v % 5]})
 }
 
 fn route(v: usize) -> Value {
@@ -228,7 +255,7 @@ fn fold(snapshot: &mut Snapshot, delta: proto::Delta) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn incremental_equals_from_scratch(batches in prop::collection::vec(prop::collection::vec(step(16), 1..5), 1..25)) {
+    fn incremental_equals_from_scratch(batches in prop::collection::vec(prop::collection::vec(step(world().len()), 1..5), 1..25)) {
         let world = world();
         let mut model = Model::default();
         let mut engine = Engine::new(Env::default());

@@ -11,11 +11,13 @@ use hyper::http::HeaderMap;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use loadtest::backend::Echo;
 use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::certificates::Identity;
 use super::wait::DEADLINE;
 
 /// A request to make.
@@ -118,9 +120,20 @@ impl Connection {
         ca: &CertificateDer<'static>,
         alpn: &str,
     ) -> Result<(Connection, CertificateDer<'static>), String> {
+        Connection::tls_as(port, sni, ca, alpn, None).await
+    }
+
+    /// TLS of a client with a certificate.
+    pub(crate) async fn tls_as(
+        port: u16,
+        sni: &str,
+        ca: &CertificateDer<'static>,
+        alpn: &str,
+        client: Option<&Identity>,
+    ) -> Result<(Connection, CertificateDer<'static>), String> {
         let stream = connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
         let name = ServerName::try_from(sni.to_owned()).map_err(text)?;
-        let stream = connector(ca, alpn).connect(name, stream).await.map_err(text)?;
+        let stream = connector(ca, alpn, client).connect(name, stream).await.map_err(text)?;
         let session = stream.get_ref().1;
         let shown = session.peer_certificates().and_then(|chain| chain.first()).ok_or("no certificate")?;
         let shown = shown.clone().into_owned();
@@ -179,15 +192,21 @@ where
     Ok(Connection::Http2(sender, scheme))
 }
 
-fn connector(ca: &CertificateDer<'static>, alpn: &str) -> TlsConnector {
+fn connector(ca: &CertificateDer<'static>, alpn: &str, client: Option<&Identity>) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(ca.clone()).unwrap();
-    let mut config =
+    let builder =
         rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+    let mut config = match client {
+        None => builder.with_no_client_auth(),
+        Some(client) => {
+            let key = PrivateKeyDer::from_pem_slice(client.private_key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(vec![client.der.clone()], key).unwrap()
+        }
+    };
     config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
     TlsConnector::from(Arc::new(config))
 }

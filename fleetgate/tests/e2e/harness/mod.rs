@@ -9,7 +9,7 @@ mod traffic;
 mod wait;
 mod yaml;
 
-pub(crate) use certificates::Authority;
+pub(crate) use certificates::{Authority, Identity};
 pub(crate) use client::{Answer, Ask, Connection, ask};
 pub(crate) use instance::{Instance, kill};
 pub(crate) use ports::free_port;

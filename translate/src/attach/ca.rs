@@ -1,0 +1,102 @@
+//! CA certificates that an object refers to.
+
+use base64::Engine as _;
+use proto::{ArcStr, Fault, Kind, ResourceKey};
+
+use super::{fault, grant};
+use crate::engine::Cx;
+use crate::model::{ConfigMap, Secret};
+
+/// What to do about a reference that leads to no CA certificates.
+pub(super) const REMEDY: &str = "refer to a ConfigMap with a PEM bundle under ca.crt";
+
+/// Where a list of references leads.
+pub(super) struct Authorities {
+    /// Objects with CA certificates, in the order of their references.
+    pub(super) valid: Vec<ResourceKey>,
+    /// What is wrong with the other references, in their order.
+    pub(super) flaws: Vec<Flaw>,
+}
+
+/// What is wrong with a reference.
+pub(super) struct Flaw {
+    pub(super) kind: FlawKind,
+    pub(super) fault: Fault,
+}
+
+/// How a reference is wrong: each API has its own word for it.
+pub(super) enum FlawKind {
+    /// Of a kind that holds no CA certificates.
+    Kind,
+    /// Into another namespace that does not allow it.
+    Grant,
+    /// Nothing there, or no CA certificates in it.
+    Content,
+}
+
+/// Follows the references of `owner` to `targets`, which stand in `field`.
+pub(super) fn resolve(
+    cx: &mut Cx<'_>,
+    owner: &ResourceKey,
+    field: &str,
+    targets: impl Iterator<Item = ResourceKey>,
+) -> Authorities {
+    let (mut valid, mut flaws) = (Vec::new(), Vec::new());
+    for (index, target) in targets.enumerate() {
+        match check(cx, owner, &target, format!("{field}[{index}]")) {
+            Ok(()) => valid.push(target),
+            Err(flaw) => flaws.push(flaw),
+        }
+    }
+    Authorities { valid, flaws }
+}
+
+/// The certificates of valid authorities as one PEM bundle.
+pub(crate) fn bundle(cx: &mut Cx<'_>, authorities: &[ResourceKey]) -> String {
+    let mut bundle = String::new();
+    for authority in authorities {
+        bundle.push_str(&text(cx, authority).flatten().unwrap_or_default());
+        bundle.push('\n');
+    }
+    bundle
+}
+
+/// Checks one object; the grant comes before existence, so that nothing is told about objects of other
+/// namespaces.
+fn check(cx: &mut Cx<'_>, owner: &ResourceKey, target: &ResourceKey, field: String) -> Result<(), Flaw> {
+    if ![Kind::CONFIG_MAP, Kind::SECRET].contains(&target.kind) {
+        let problem = format!("{} cannot hold CA certificates", target.kind);
+        let fault = fault(owner, format!("{field}.kind"), problem, "refer to a ConfigMap");
+        return Err(Flaw { kind: FlawKind::Kind, fault });
+    }
+    let kind = target.kind.kind();
+    if !grant::permits(cx, owner, target) {
+        let problem = format!("no ReferenceGrant in namespace {} allows it", target.namespace);
+        let from = owner.kind.kind();
+        let remedy = format!("add a ReferenceGrant from kind {from} of this namespace to kind {kind} there");
+        return Err(Flaw { kind: FlawKind::Grant, fault: fault(owner, field, problem, remedy) });
+    }
+    let problem = match text(cx, target) {
+        Some(Some(text)) if text.contains("-----BEGIN CERTIFICATE-----") => return Ok(()),
+        Some(_) => "has no PEM certificate under ca.crt",
+        None => "does not exist",
+    };
+    let problem = format!("{kind} {} {problem}", target.namespaced_name());
+    Err(Flaw { kind: FlawKind::Content, fault: fault(owner, field, problem, REMEDY) })
+}
+
+/// What an object has under `ca.crt`, if it is there.
+fn text(cx: &mut Cx<'_>, of: &ResourceKey) -> Option<Option<String>> {
+    if of.kind == Kind::CONFIG_MAP {
+        let map = cx.sibling::<ConfigMap>(of, &of.namespace, &of.name)?;
+        return Some(map.data.get("ca.crt").map(ToString::to_string));
+    }
+    let secret = cx.sibling::<Secret>(of, &of.namespace, &of.name)?;
+    Some(secret.data.get("ca.crt").and_then(decode))
+}
+
+/// A value of a Secret's data.
+fn decode(value: &ArcStr) -> Option<String> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_bytes()).ok()?;
+    String::from_utf8(bytes).ok()
+}
