@@ -115,7 +115,7 @@ pub(crate) struct Standalone {
 }
 
 /// Our image of Envoy, with the module for small route tables.
-const PROXY_IMAGE: &str = concat!("fleetgate/envoy:", env!("CARGO_PKG_VERSION"));
+const PROXY_IMAGE: &str = concat!("fleetgate-proxy:", env!("CARGO_PKG_VERSION"));
 
 /// A Kubernetes API server instead of a directory.
 #[derive(Args, Debug)]

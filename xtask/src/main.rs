@@ -1,9 +1,10 @@
-//! Chores of the workspace: `cargo xtask tools | test | lint | demo | testbed`.
+//! Chores of the workspace: `cargo xtask tools | test | lint | demo | testbed | conformance`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod command;
+mod conformance;
 mod demo;
 mod lint;
 mod programs;
@@ -24,6 +25,10 @@ Chores of the fleetgate workspace.
   cargo xtask test [--quick]          fetch what the tests need, run all of them; --quick leaves out slow ones
   cargo xtask testbed up|down|status|shell ...
                                       real Kubernetes control planes in network namespaces: testbed/README.md
+  cargo xtask conformance [--profile NAME,...] [--run TEST] [--suite VERSION] [--core] [--keep]
+                                      the official Gateway API suite against real Envoy pods in a test bed, by default
+                                      of profile GATEWAY-HTTP, with a report in conformance/reports/; --core leaves out
+                                      extended features, --keep leaves the test bed
   cargo xtask lint                    format, clippy, licences and sources, longest files
 ";
 
@@ -41,6 +46,9 @@ fn run(mut arguments: pico_args::Arguments) -> Outcome {
     let chore = arguments.subcommand().map_err(|error| error.to_string())?;
     if chore.as_deref() == Some("testbed") {
         return testbed::run_testbed(&arguments.finish());
+    }
+    if chore.as_deref() == Some("conformance") && !arguments.contains(["-h", "--help"]) {
+        return conformance::run(&conformance::Options::of(arguments)?);
     }
     let print: Option<String> = arguments.opt_value_from_str("--print").map_err(|error| error.to_string())?;
     let quick = arguments.contains("--quick");

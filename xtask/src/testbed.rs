@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::json;
 
@@ -31,21 +32,79 @@ pub(crate) fn run_testbed(rest: &[OsString]) -> Outcome {
     }
 }
 
-fn target() -> PathBuf {
+/// A bed of the chores' own, of one cluster.
+pub(crate) struct Bed {
+    name: &'static str,
+}
+
+impl Bed {
+    /// Starts it anew.
+    pub(crate) fn up(name: &'static str) -> Outcome<Bed> {
+        let bed = Bed { name };
+        bed.down()?;
+        let mut up = bed.testbed("up");
+        run(up.arg("--images").arg(images()?))?;
+        Ok(bed)
+    }
+
+    /// Ends it, with all that runs in it.
+    pub(crate) fn down(&self) -> Outcome {
+        run(&mut self.testbed("down"))
+    }
+
+    /// A command in its namespaces.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut shell = self.testbed("shell");
+        shell.arg("--").args(words);
+        shell
+    }
+
+    /// Runs a command in it; what it says is shown only if it fails.
+    pub(crate) fn quiet(&self, words: &[&str]) -> Outcome {
+        self.output(words).map(drop)
+    }
+
+    /// What a command in it prints.
+    pub(crate) fn output(&self, words: &[&str]) -> Outcome<String> {
+        let line = words.iter().take(4).copied().collect::<Vec<_>>().join(" ");
+        let output = self
+            .command(words)
+            .output()
+            .map_err(|error| format!("cannot run `{line}` in the bed: {error}"))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(format!("`{line} ...` in the bed failed: {}: {}", output.status, said.trim()))
+    }
+
+    fn testbed(&self, verb: &str) -> Command {
+        let mut testbed = command(target().join("debug/testbed"), &[verb, "--name", self.name, "--tools"]);
+        testbed.arg(root().join(".tools"));
+        testbed
+    }
+}
+
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
 /// Which program each image is: `{"image": {"program": PATH, "args": [..], "env": {..}}}`.
 fn images() -> Outcome<PathBuf> {
-    let profile =
-        ["release", "debug"].into_iter().find(|profile| target().join(profile).join("fleetgate").exists());
-    let built = target().join(profile.unwrap_or("debug"));
+    let age = |profile: &&str| {
+        fs::metadata(target().join(profile).join("fleetgate")).and_then(|m| m.modified()).ok()
+    };
+    let newest = ["release", "debug"].into_iter().max_by_key(age).unwrap_or("debug");
+    let built = target().join(newest);
     let images = json!({
         "echo-basic": {"program": root().join(".tools/gateway-api-1.7.0/echo-basic")},
-        "envoy": {
+        // With our module, as in its image.
+        "fleetgate-proxy": {
             "program": tools::envoy()?,
             "env": {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": built},
         },
+        "envoy": {"program": tools::envoy()?},
         "fleetgate": {"program": built.join("fleetgate")},
     });
     let path = target().join("testbed-images.json");

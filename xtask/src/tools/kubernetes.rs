@@ -12,6 +12,8 @@ const TOOLCHAIN: &str = "go1.27.4";
 const KUBERNETES: &str = "kubernetes-1.37.2";
 const ETCD: &str = "etcd-3.6.6";
 const GATEWAY_API: &str = "gateway-api-1.7.0";
+/// The version that `conformance/go.mod` pins.
+pub(crate) const GATEWAY_API_VERSION: &str = "1.7.0";
 
 pub(super) fn etcd() -> Outcome<PathBuf> {
     built("etcd", "etcd", ETCD, &["build"], "go.etcd.io/etcd/server/v3")
@@ -34,6 +36,32 @@ pub(super) fn echo_basic() -> Outcome<PathBuf> {
 
 pub(super) fn conformance() -> Outcome<PathBuf> {
     built(".", "conformance.test", GATEWAY_API, &["test", "-c"], ".")
+}
+
+/// The suite of another version than the pinned one: a module of its own, with no checksums of ours.
+pub(crate) fn conformance_of(version: &str) -> Outcome<PathBuf> {
+    if version == GATEWAY_API_VERSION {
+        return conformance();
+    }
+    let folder = root().join(".tools").join(format!("gateway-api-{version}"));
+    let (path, module) = (folder.join("conformance.test"), folder.join("module"));
+    if path.exists() {
+        return Ok(path);
+    }
+    eprintln!("building the suite of version {version} (Go; minutes)");
+    let main = root().join("conformance/conformance_test.go");
+    let text = format!(
+        "module fleetgate.dev/conformance\n\nrequire (\n\tsigs.k8s.io/gateway-api v{version}\n\t\
+         sigs.k8s.io/gateway-api/conformance v{version}\n)\n\n\
+         replace sigs.k8s.io/gateway-api => sigs.k8s.io/gateway-api v{version}\n"
+    );
+    fs::create_dir_all(&module)
+        .and_then(|()| fs::write(module.join("go.mod"), text))
+        .and_then(|()| fs::copy(&main, module.join("conformance_test.go")).map(drop))
+        .map_err(|error| format!("cannot write to {}: {error}", module.display()))?;
+    run(go(&module)?.args(["mod", "tidy"]))?;
+    run(go(&module)?.args(["test", "-c", "-trimpath", "-ldflags", "-s -w", "-o"]).arg(&path).arg("."))?;
+    Ok(path)
 }
 
 /// Folder with the Gateway API's definitions, one folder in it for each release channel.

