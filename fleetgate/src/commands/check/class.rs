@@ -83,7 +83,7 @@ mod tests {
     fn ours_must_be_there_and_accepted() {
         let theirs = class("theirs", "them", "False");
         assert_eq!(judge(std::slice::from_ref(&theirs), "us").state, State::Warn);
-        let good = judge(&[theirs.clone(), class("a", "us", "True"), class("b", "us", "True")], "us");
+        let good = judge(&[theirs, class("a", "us", "True"), class("b", "us", "True")], "us");
         assert_eq!((good.state, good.found.as_str()), (State::Ok, "a, b accepted"));
         let bad = judge(&[class("a", "us", "True"), class("b", "us", "False")], "us");
         assert_eq!((bad.state, bad.found.as_str()), (State::Fail, "b is not accepted: InvalidParameters m"));

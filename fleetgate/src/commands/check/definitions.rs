@@ -1,6 +1,6 @@
 //! The definitions (CRDs) of the kinds that are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ingest::kubernetes::kinds;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -57,11 +57,9 @@ fn defined() -> Vec<(String, &'static str, &'static [&'static str])> {
 /// Asks the server for all of them.
 pub(super) async fn ask(client: &Client) -> Vec<Definition> {
     let mut served: BTreeMap<String, Result<Vec<(String, String)>, String>> = BTreeMap::new();
-    for (group, ..) in defined() {
-        if !served.contains_key(&group) {
-            let found = resources(client, &group).await.map_err(|error| error.to_string());
-            served.insert(group, found);
-        }
+    for group in defined().into_iter().map(|(group, ..)| group).collect::<BTreeSet<_>>() {
+        let found = resources(client, &group).await.map_err(|error| error.to_string());
+        served.insert(group, found);
     }
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let mut definitions = Vec::new();
