@@ -107,7 +107,7 @@ fn versions_are_the_same_everywhere() {
     assert_eq!(between(&check, "GATEWAY_API: &str = \"", "\""), gateway_api);
     let tools = read("xtask/src/tools/envoy.rs");
     let envoy = between(&tools, "ENVOY: &str = \"", "\"");
-    assert_eq!(between(&read("deploy/Dockerfile.proxy"), "distroless-v", "\n"), envoy);
+    assert_eq!(between(&read("deploy/Dockerfile.proxy"), "FROM envoyproxy/envoy:v", " "), envoy);
     let told = read("fleetgate/src/commands/version.rs");
     assert!(envoy.starts_with(between(&told, "ENVOY: &str = \"", "\"")), "fleetgate version");
 }
@@ -143,7 +143,25 @@ fn images_are_built_of_what_is_there() {
         let name = format!("name = \"{}\"", product.trim_start_matches("lib").trim_end_matches(".so"));
         assert!(read(&format!("{package}/Cargo.toml")).contains(&name), "{package} does not build {product}");
         assert!(text.contains(&format!("target/release/{product} /{product}")), "{file}: {product}");
-        assert!(text.contains(&format!("FROM rust:{rust}-")), "{file} builds with another Rust than {rust}");
+        let builds = text.contains(&format!("FROM rust:{rust}-")) || text.contains("sh.rustup.rs");
+        assert!(builds, "{file} builds with another Rust than {rust}");
         assert!(text.contains("\nUSER 10101:10101\n"), "{file} runs as root");
     }
+}
+
+#[test]
+fn rights_are_granted_on_what_is_deployed() {
+    // Plurals are the last words of the rows.
+    let plurals = |file: &str, from: &str, to: &str| -> BTreeSet<String> {
+        let text = read(file);
+        let rows = between(&text, from, to).split(')').filter_map(|row| row.rsplit('"').nth(1));
+        let plurals: BTreeSet<String> = rows.map(str::to_owned).collect();
+        assert!(plurals.len() > 3, "{file}: {plurals:?}");
+        plurals
+    };
+    assert_eq!(
+        plurals("fleetgate/src/commands/check/rights.rs", "const DEPLOYED", "];"),
+        plurals("fleetgate/src/kubernetes/proxies/owned.rs", "fn api(self)", "};"),
+        "left: what is granted, right: what is deployed"
+    );
 }

@@ -14,8 +14,8 @@ pub(in crate::commands) const GATEWAY_API: &str = "v1.7.0";
 const GROUP: &str = "gateway.networking.k8s.io";
 /// Without these there are no Gateways.
 const NEEDED: [&str; 3] = ["gatewayclasses", "gateways", "httproutes"];
-/// fleetgate's own, should the sources not read it yet.
-const OWN: (&str, &str, &[&str]) = ("gateway.gloo.solo.io", "gatewayparameters", &["v1alpha1"]);
+/// The group of fleetgate's own.
+const OWN: &str = "gateway.gloo.solo.io";
 
 /// What the server has of a kind.
 #[derive(Clone, Debug)]
@@ -47,10 +47,7 @@ impl Definition {
 fn defined() -> Vec<(String, &'static str, &'static [&'static str])> {
     let mut all: Vec<_> =
         kinds().map(|kind| (kind.kind.group().to_owned(), kind.plural, kind.versions)).collect();
-    all.retain(|(group, ..)| group == GROUP || group == OWN.0);
-    if !all.iter().any(|(group, plural, _)| (group.as_str(), *plural) == (OWN.0, OWN.1)) {
-        all.push((OWN.0.to_owned(), OWN.1, OWN.2));
-    }
+    all.retain(|(group, ..)| group == GROUP || group == OWN);
     all
 }
 
@@ -162,8 +159,10 @@ mod tests {
     use super::{Definition, GROUP, OWN, defined, judge};
     use crate::commands::check::finding::{Finding, State};
 
+    const PARAMETERS: &str = "gatewayparameters";
+
     fn finding(plural: &'static str, served: &[&str], bundle: Option<&str>) -> Finding {
-        let group = if plural == OWN.1 { OWN.0 } else { GROUP };
+        let group = if plural == PARAMETERS { OWN } else { GROUP };
         let annotations = bundle.map(|bundle| {
             let pairs = [("bundle-version", bundle), ("channel", "standard")];
             pairs.map(|(what, text)| (format!("{GROUP}/{what}"), text.to_owned())).into()
@@ -171,7 +170,7 @@ mod tests {
         judge(&Definition {
             group: group.to_owned(),
             plural,
-            read: if plural == OWN.1 { OWN.2 } else { &["v1", "v1beta1"] },
+            read: if plural == PARAMETERS { &["v1alpha1"] } else { &["v1", "v1beta1"] },
             served: Ok(served.iter().map(|&version| version.to_owned()).collect()),
             annotations: Ok(annotations.unwrap_or_default()),
         })
@@ -181,7 +180,7 @@ mod tests {
     fn what_is_read_and_of_the_right_bundle_is_well() {
         let good = finding("gateways", &["v1beta1", "v1"], Some("v1.7.2"));
         assert_eq!((good.state, good.found.as_str()), (State::Ok, "v1 of bundle v1.7.2 (standard)"));
-        assert_eq!(finding(OWN.1, &["v1alpha1"], None).state, State::Ok);
+        assert_eq!(finding(PARAMETERS, &["v1alpha1"], None).state, State::Ok);
     }
 
     #[test]
@@ -190,7 +189,7 @@ mod tests {
         let missing = finding("backendtlspolicies", &[], None);
         assert_eq!(missing.state, State::Warn);
         assert!(missing.remedy.contains("v1.7.0/standard-install.yaml"), "{missing:?}");
-        let own = finding(OWN.1, &[], None);
+        let own = finding(PARAMETERS, &[], None);
         assert!(own.state == State::Warn && own.remedy.contains("fleetgate-crds"), "{own:?}");
     }
 
@@ -221,6 +220,6 @@ mod tests {
     fn all_kinds_of_the_gateway_api_are_looked_at() {
         let all = defined();
         let has = |plural: &str| all.iter().filter(|(_, found, _)| *found == plural).count() == 1;
-        assert!(["gatewayclasses", "referencegrants", OWN.1].into_iter().all(has), "{all:?}");
+        assert!(["gatewayclasses", "referencegrants", PARAMETERS].into_iter().all(has), "{all:?}");
     }
 }

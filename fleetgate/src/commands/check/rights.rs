@@ -4,15 +4,13 @@ use std::collections::BTreeSet;
 
 use ingest::kubernetes::kinds;
 
-const READ: &[&str] = &["get", "list", "watch"];
-/// Proxies are applied, and deleted when they are not wanted any more.
+/// Objects are read by lists and watches alone.
+const READ: &[&str] = &["list", "watch"];
+/// Proxies are looked at, applied, which takes two verbs, and deleted when they are not wanted any more.
 const DEPLOY: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
 /// Kinds that the sources may not read yet: group, plural, whether their status is written.
-const FURTHER: [(&str, &str, bool); 2] = [
-    ("gateway.networking.k8s.io", "listenersets", true),
-    ("gateway.gloo.solo.io", "gatewayparameters", false),
-];
+const FURTHER: [(&str, &str, bool); 1] = [("gateway.networking.k8s.io", "listenersets", true)];
 
 /// What is deployed for a Gateway, in its namespace.
 const DEPLOYED: [(&str, &str); 7] = [
