@@ -9,6 +9,10 @@ use proto::{Kind, ResourceKey};
 
 use crate::listen::{Listen, loopback};
 
+mod check;
+
+pub(crate) use check::{Check, Version};
+
 const ADMIN: &str = "127.0.0.1:19000";
 const XDS: &str = "127.0.0.1:18000";
 
@@ -52,8 +56,10 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Look whether a cluster has what fleetgate needs, and grants it
+    Check(Check),
     /// Print the version
-    Version,
+    Version(Version),
 }
 
 #[derive(Args, Debug)]
@@ -115,7 +121,7 @@ pub(crate) struct Standalone {
 }
 
 /// Our image of Envoy, with the module for small route tables.
-const PROXY_IMAGE: &str = concat!("fleetgate-proxy:", env!("CARGO_PKG_VERSION"));
+const PROXY_IMAGE: &str = concat!("fleetgate/envoy:", env!("CARGO_PKG_VERSION"));
 
 /// A Kubernetes API server instead of a directory.
 #[derive(Args, Debug)]

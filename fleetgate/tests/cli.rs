@@ -248,7 +248,7 @@ fn a_client_without_a_server_says_what_to_start() {
 
 #[test]
 fn every_command_has_examples() {
-    for command in ["standalone", "translate", "bootstrap", "get", "log", "diff", "completions"] {
+    for command in ["standalone", "translate", "bootstrap", "get", "log", "diff", "check", "completions"] {
         let help = output(&[command, "--help"]);
         assert!(text(&help.stdout).contains("Examples:"), "{command}");
     }
@@ -256,4 +256,19 @@ fn every_command_has_examples() {
         assert!(text(&output(&["completions", shell]).stdout).contains("standalone"), "{shell}");
     }
     assert!(text(&output(&["version"]).stdout).starts_with("fleetgate "));
+    let told = output(&["version", "-o", "json"]);
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn a_check_without_a_cluster_fails_with_a_remedy() {
+    let told = output(&["check", "--kubeconfig", "/nowhere/kubeconfig"]);
+    assert_eq!(told.status.code(), Some(1));
+    let table = text(&told.stdout);
+    let line = table.lines().find(|line| line.starts_with("FAIL")).unwrap();
+    assert!(line.contains("API server") && line.contains("/nowhere/kubeconfig"), "{table}");
+    let told = output(&["check", "--kubeconfig", "/nowhere/kubeconfig", "-o", "json"]);
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!((&told["ok"], &told["checks"][0]["state"]), (&false.into(), &"FAIL".into()));
 }

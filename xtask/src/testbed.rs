@@ -100,7 +100,7 @@ fn images() -> Outcome<PathBuf> {
     let images = json!({
         "echo-basic": {"program": root().join(".tools/gateway-api-1.7.0/echo-basic")},
         // With our module, as in its image.
-        "fleetgate-proxy": {
+        "fleetgate/envoy": {
             "program": tools::envoy()?,
             "env": {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": built},
         },

@@ -42,7 +42,7 @@ fn every_flag_of_every_command_is_in_the_manual() {
     };
     let manual = manual();
     let mut missing = Vec::new();
-    for command in ["standalone", "translate", "bootstrap", "get", "log", "diff"] {
+    for command in ["standalone", "translate", "bootstrap", "get", "log", "diff", "check", "version"] {
         let output = Command::new(&fleetgate).args([command, "--help"]).output().unwrap();
         let help = String::from_utf8(output.stdout).unwrap();
         // The examples after the flags name those of other programs.
@@ -76,7 +76,16 @@ fn the_quickstart_has_no_faults() {
 #[test]
 fn links_lead_to_files() {
     let mut broken = Vec::new();
-    for document in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "docs/cli.md", "loadtest/README.md"] {
+    for document in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "ARCHITECTURE.md",
+        "docs/cli.md",
+        "loadtest/README.md",
+        "deploy/README.md",
+        "deploy/charts/fleetgate/README.md",
+        "deploy/charts/fleetgate-crds/README.md",
+    ] {
         let path = root().join(document);
         let text = fs::read_to_string(&path).unwrap();
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());

@@ -1,11 +1,14 @@
 //! One file a command.
 
 mod bootstrap;
+mod check;
 mod diff;
 mod get;
 mod log;
 pub(crate) mod standalone;
+mod table;
 mod translate;
+mod version;
 
 use std::io::Write;
 
@@ -28,13 +31,14 @@ pub(crate) fn run(command: Command) -> anyhow::Result<bool> {
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "fleetgate", &mut std::io::stdout());
         }
-        Command::Version => print(concat!("fleetgate ", env!("CARGO_PKG_VERSION"), "\n"))?,
+        Command::Check(args) => return block_on(check::run(args)),
+        Command::Version(args) => version::run(&args)?,
     }
     Ok(true)
 }
 
 /// A small runtime for commands that only ask.
-fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 

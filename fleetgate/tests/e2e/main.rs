@@ -17,6 +17,7 @@ mod faults;
 mod grants;
 mod harness;
 mod headers;
+mod helm;
 mod hostnames;
 mod https;
 mod kubernetes;

@@ -10,6 +10,9 @@ use crate::{Outcome, root};
 /// The suite needs it; an older Go fetches it by itself.
 const TOOLCHAIN: &str = "go1.27.4";
 const KUBERNETES: &str = "kubernetes-1.37.2";
+/// What a release is told to say of itself; charts look at it.
+const KUBERNETES_VERSION: &str = "-X k8s.io/component-base/version.gitVersion=v1.37.2 \
+    -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37";
 const ETCD: &str = "etcd-3.6.6";
 const GATEWAY_API: &str = "gateway-api-1.7.0";
 /// The version that `conformance/go.mod` pins.
@@ -20,13 +23,23 @@ pub(super) fn etcd() -> Outcome<PathBuf> {
 }
 
 pub(super) fn api_server() -> Outcome<PathBuf> {
-    let package = "k8s.io/kubernetes/cmd/kube-apiserver";
-    built("kubernetes", "kube-apiserver", KUBERNETES, &["build"], package)
+    kubernetes("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver")
 }
 
 pub(super) fn controller_manager() -> Outcome<PathBuf> {
-    let package = "k8s.io/kubernetes/cmd/kube-controller-manager";
-    built("kubernetes", "kube-controller-manager", KUBERNETES, &["build"], package)
+    kubernetes("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager")
+}
+
+/// One that does not say its version is built anew.
+fn kubernetes(name: &str, package: &str) -> Outcome<PathBuf> {
+    let path = root().join(".tools").join(KUBERNETES).join(name);
+    let wanted = KUBERNETES.replace("kubernetes-", "Kubernetes v");
+    let told = command(&path, &["--version"]).output();
+    if told.is_ok_and(|told| String::from_utf8_lossy(&told.stdout).trim() == wanted) {
+        return Ok(path);
+    }
+    build("kubernetes", &path, &["build"], package, KUBERNETES_VERSION)?;
+    Ok(path)
 }
 
 pub(super) fn echo_basic() -> Outcome<PathBuf> {
@@ -99,23 +112,27 @@ fn copy_yaml(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Path of a program, built first if it is not there. Renamed into place when it is whole.
+/// Path of a program, built first if it is not there.
 fn built(module: &str, name: &str, folder: &str, how: &[&str], package: &str) -> Outcome<PathBuf> {
-    let folder = root().join(".tools").join(folder);
-    let path = folder.join(name);
-    if path.exists() {
-        return Ok(path);
+    let path = root().join(".tools").join(folder).join(name);
+    if !path.exists() {
+        build(module, &path, how, package, "")?;
     }
-    eprintln!("building {name} (Go; minutes if it is the first)");
-    fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
-    let draft = folder.join(format!("{name}.new"));
+    Ok(path)
+}
+
+/// Builds a program; renamed into place when it is whole.
+fn build(module: &str, path: &Path, how: &[&str], package: &str, flags: &str) -> Outcome {
+    eprintln!("building {} (Go; minutes if it is the first)", path.display());
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    let draft = path.with_extension("new");
     run(go(&root().join("conformance").join(module))?
         .args(how)
-        .args(["-mod=mod", "-trimpath", "-ldflags", "-s -w", "-o"])
+        .args(["-mod=mod", "-trimpath", "-ldflags", format!("-s -w {flags}").trim(), "-o"])
         .arg(&draft)
         .arg(package))?;
-    fs::rename(&draft, &path).map_err(|error| format!("cannot put {name} at {}: {error}", path.display()))?;
-    Ok(path)
+    fs::rename(&draft, path).map_err(|error| format!("cannot make {}: {error}", path.display()))
 }
 
 fn go(folder: &Path) -> Outcome<Command> {

@@ -1,5 +1,6 @@
 //! What the tests have in common.
 
+mod bed;
 mod certificates;
 mod client;
 mod instance;
@@ -9,6 +10,7 @@ mod traffic;
 mod wait;
 mod yaml;
 
+pub(crate) use bed::Bed;
 pub(crate) use certificates::{Authority, Identity};
 pub(crate) use client::{Answer, Ask, Connection, ask};
 pub(crate) use instance::{Instance, kill};

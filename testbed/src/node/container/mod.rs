@@ -3,6 +3,7 @@
 pub(super) mod command;
 pub(super) mod env;
 pub(super) mod fields;
+pub(super) mod links;
 pub(super) mod mounts;
 pub(super) mod process;
 pub(super) mod script;

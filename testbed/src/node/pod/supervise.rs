@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler};
 use k8s_openapi::jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -15,6 +16,7 @@ use super::state::{Doing, Ended, Shared};
 use super::status::is_final;
 use crate::node::container::command;
 use crate::node::container::env;
+use crate::node::container::links;
 use crate::node::container::mounts;
 use crate::node::container::process::{Exit, Process};
 use crate::node::container::script::Launch;
@@ -217,7 +219,10 @@ impl Pod {
         let pod = self.shared.addressed_pod(self.cx.address);
         let image = container.image.as_deref().unwrap_or_default();
         let image = images::find(&self.cx.args.images, image).map_err(|message| ("ErrImagePull", message))?;
-        let env = env::resolve(&pod, container, &image.env, &self.sources).map_err(wrong)?;
+        let service = self.cx.services.get(&ObjectRef::new("kubernetes").within("default"));
+        let mut below = image.env.clone();
+        below.extend(links::api_server(service.as_deref()).map_err(wrong)?);
+        let env = env::resolve(&pod, container, &below, &self.sources).map_err(wrong)?;
         let security = Security::of(&pod, container).map_err(wrong)?;
         let dir = self.cx.pod_dir(&self.uid);
         let binds = mounts::binds(&pod, container, &dir, &image.program, &env).map_err(wrong)?;

@@ -1,0 +1,82 @@
+//! A test bed with a node: a cluster of its own, in which our binary and Envoy are images.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+/// A bed that ends with the test.
+pub(crate) struct Bed {
+    program: PathBuf,
+    tools: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Bed {
+    /// Starts one; none if this machine cannot.
+    pub(crate) fn up() -> Option<Bed> {
+        let binary = Path::new(env!("CARGO_BIN_EXE_fleetgate"));
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join(".tools");
+        let program = binary.with_file_name("testbed");
+        let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+        let there = ["kubernetes-1.37.2/kube-controller-manager", "bin/helm", "bin/kubectl"];
+        let there = there.iter().all(|tool| tools.join(tool).exists()) && program.exists();
+        let Some(envoy) = std::env::var_os("FLEETGATE_ENVOY").filter(|_| is_root && there) else {
+            eprintln!(
+                "not root, no Envoy or no test bed (`cargo xtask tools`): nothing is tested on Kubernetes"
+            );
+            return None;
+        };
+        let bed = Bed { program, tools, dir: tempfile::tempdir().unwrap() };
+        let images = bed.dir.path().join("images.json");
+        let module = json!({"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": binary.parent()});
+        let known = json!({
+            "fleetgate": {"program": binary},
+            "envoy": {"program": envoy.to_str(), "env": module},
+        });
+        std::fs::write(&images, known.to_string()).unwrap();
+        let up = bed.command("up").arg("--images").arg(&images).output().unwrap();
+        assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+        Some(bed)
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args([verb, "--dir"]).arg(self.dir.path()).arg("--tools").arg(&self.tools);
+        command
+    }
+
+    /// Runs a command line inside, in the root of the repository.
+    pub(crate) fn run(&self, line: &str) -> Output {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().display();
+        let line = format!("cd '{root}'; {line}");
+        self.command("shell").args(["--", "sh", "-ec", &line]).output().unwrap()
+    }
+
+    /// What a command line prints that must succeed.
+    pub(crate) fn shell(&self, line: &str) -> String {
+        let output = self.run(line);
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{line}: {stdout}{stderr}");
+        stdout.into_owned()
+    }
+
+    /// An object as JSON.
+    pub(crate) fn object(&self, what: &str) -> Value {
+        serde_json::from_str(&self.shell(&format!("kubectl get {what} -o json"))).unwrap()
+    }
+
+    /// Starts a program inside; it ends with the bed at the latest.
+    pub(crate) fn start(&self, program: &Path, arguments: &[&str]) -> Child {
+        let mut command = self.command("shell");
+        command.arg("--").arg(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        command.spawn().unwrap()
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let _ = self.command("down").stdout(Stdio::null()).status();
+    }
+}
