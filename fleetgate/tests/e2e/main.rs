@@ -23,6 +23,7 @@ mod https;
 mod kubernetes;
 mod listeners;
 mod live;
+mod managed;
 mod matching;
 mod mirrors;
 mod misdirected;

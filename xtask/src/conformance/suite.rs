@@ -27,7 +27,7 @@ impl Suite<'_> {
         let arguments = self.arguments(report, test, clear);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let mut suite = self.bed.command(&arguments);
-        suite.stdout(Stdio::piped()).current_dir(log.parent().unwrap_or(log));
+        suite.stdout(Stdio::piped());
         let mut child = suite.spawn().map_err(|error| format!("cannot run the suite: {error}"))?;
         let problem = |error| format!("cannot write {}: {error}", log.display());
         let mut file = File::create(log).map_err(problem)?;

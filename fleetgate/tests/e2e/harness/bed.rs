@@ -40,6 +40,11 @@ impl Bed {
         Some(bed)
     }
 
+    /// Its folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.args([verb, "--dir"]).arg(self.dir.path()).arg("--tools").arg(&self.tools);
