@@ -40,6 +40,7 @@ macro_rules! known_kinds {
 known_kinds! {
     GATEWAY_CLASS = "GatewayClass.gateway.networking.k8s.io",
     GATEWAY = "Gateway.gateway.networking.k8s.io",
+    LISTENER_SET = "ListenerSet.gateway.networking.k8s.io",
     HTTP_ROUTE = "HTTPRoute.gateway.networking.k8s.io",
     REFERENCE_GRANT = "ReferenceGrant.gateway.networking.k8s.io",
     BACKEND_TLS_POLICY = "BackendTLSPolicy.gateway.networking.k8s.io",

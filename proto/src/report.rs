@@ -132,12 +132,18 @@ pub struct ObjectStatus {
     /// Conditions of the object itself (GatewayClass, Gateway, and any object that does not decode).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// Gateways: their listeners.
+    /// Gateways and ListenerSets: their listeners.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<ListenerStatus>,
     /// Gateways: the addresses at which they are reached.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<ArcStr>,
+    /// Gateways: how many ListenerSets are attached and accepted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub attached_listener_sets: i32,
+    /// ListenerSets: the Gateway whose proxies serve them.
+    #[serde(skip)]
+    pub gateway: Option<ResourceKey>,
     /// Gateways: who runs their proxies; none if that stays as it is, since the Gateway is not accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxies: Option<Proxies>,
@@ -153,6 +159,11 @@ pub struct ObjectStatus {
     /// All that is wrong with the object, for logs and the command line.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants it so
+fn is_zero(count: &i32) -> bool {
+    *count == 0
 }
 
 /// A changed status.

@@ -21,7 +21,12 @@ pub(crate) enum Programming {
 /// Pieces with this object's content that a proxy refused, with what it said.
 pub(crate) type Refusals = BTreeMap<XdsKey, String>;
 
-/// The status to show. `programming` counts for Gateways only.
+/// True for what is programmed into proxies as a whole.
+pub(super) fn has_proxies(key: &ResourceKey) -> bool {
+    key.kind == Kind::GATEWAY || key.kind == Kind::LISTENER_SET
+}
+
+/// The status to show. `programming` counts for Gateways and ListenerSets only.
 pub(crate) fn effective(
     key: &ResourceKey,
     reported: &ObjectStatus,
@@ -29,14 +34,14 @@ pub(crate) fn effective(
     refusals: Option<&Refusals>,
 ) -> ObjectStatus {
     let mut status = reported.clone();
-    if key.kind == Kind::GATEWAY {
+    if has_proxies(key) {
         let listeners = status.listeners.iter_mut().map(|listener| &mut listener.conditions);
         for conditions in listeners.chain([&mut status.conditions]) {
             program(conditions, programming);
         }
     }
     for (piece, message) in refusals.into_iter().flatten() {
-        if key.kind != Kind::GATEWAY {
+        if !has_proxies(key) {
             let parents = status.parents.iter_mut().chain(&mut status.ancestors);
             for parent in parents.filter(|parent| parent.gateway.as_ref().is_none_or(|of| *of == piece.scope))
             {

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use faults::FaultLog;
 pub(crate) use faults::Locate;
 use gateway::Gateway;
-use join::{Programming, Refusals, effective, join_deployed};
+use join::{Programming, Refusals, effective, has_proxies, join_deployed};
 use transitions::Transitions;
 
 use crate::kubernetes::proxies::Deployed;
@@ -48,6 +48,8 @@ struct Inner {
     refusals: BTreeMap<ResourceKey, Refusals>,
     /// What came of the deployment of Gateways' proxies.
     deployed: BTreeMap<ResourceKey, Deployed>,
+    /// ListenerSets by the Gateway whose proxies serve them.
+    sets: BTreeMap<ResourceKey, BTreeSet<ResourceKey>>,
     /// Objects whose status may be another since it was taken; none while nobody takes them.
     changed: Option<BTreeSet<ResourceKey>>,
     faults: FaultLog,
@@ -56,7 +58,7 @@ struct Inner {
 struct Entry {
     status: ObjectStatus,
     times: Transitions,
-    /// Gateways: the revision that a proxy must ACK before it is programmed.
+    /// Gateways and ListenerSets: the revision that a proxy must ACK before it is programmed.
     needs: Revision,
 }
 
@@ -153,7 +155,7 @@ impl Statuses {
             inner.refusals.entry(object.clone()).or_default().insert(piece.clone(), message.clone());
             inner.settle(object);
         }
-        inner.settle(scope);
+        inner.settle_proxied(scope);
         metrics::gauge!(crate::metrics::FAULTS).set(inner.faults.count() as f64);
         self.tell(inner);
     }
@@ -166,7 +168,7 @@ impl Statuses {
             None => inner.deployed.remove(gateway).is_some(),
         };
         if changed {
-            inner.settle(gateway);
+            inner.settle_proxied(gateway);
         }
         self.tell(inner);
     }
@@ -272,6 +274,7 @@ impl Inner {
         let key = &report.key;
         let Some(status) = &report.status else {
             self.note(key);
+            self.belong(key, None);
             self.objects.remove(key);
             self.accepted.remove(key);
             self.refusals.remove(key);
@@ -291,8 +294,13 @@ impl Inner {
             true => {
                 self.gateways.entry(key.clone()).or_insert_with(|| Gateway::served_from(revision)).touched
             }
-            false => revision,
+            // Its resources are its Gateway's.
+            false => {
+                let gateway = status.gateway.as_ref().and_then(|gateway| self.gateways.get(gateway));
+                gateway.map_or(revision, |gateway| gateway.touched)
+            }
         };
+        self.belong(key, status.gateway.as_ref());
         match self.objects.get_mut(key) {
             Some(entry) => {
                 if !differs_in_routes_only(&entry.status, status) {
@@ -306,6 +314,33 @@ impl Inner {
             }
         }
         self.settle(key);
+    }
+
+    /// Notes which Gateway a ListenerSet belongs to.
+    fn belong(&mut self, key: &ResourceKey, gateway: Option<&ResourceKey>) {
+        if key.kind != Kind::LISTENER_SET {
+            return;
+        }
+        let before = self.objects.get(key).and_then(|entry| entry.status.gateway.clone());
+        if let Some(before) = before.filter(|before| Some(before) != gateway)
+            && let Some(sets) = self.sets.get_mut(&before)
+        {
+            sets.remove(key);
+            if sets.is_empty() {
+                self.sets.remove(&before);
+            }
+        }
+        if let Some(gateway) = gateway {
+            self.sets.entry(gateway.clone()).or_default().insert(key.clone());
+        }
+    }
+
+    /// Settles a Gateway and its ListenerSets.
+    fn settle_proxied(&mut self, gateway: &ResourceKey) {
+        self.settle(gateway);
+        for set in self.sets.get(gateway).cloned().unwrap_or_default() {
+            self.settle(&set);
+        }
     }
 
     fn note(&mut self, key: &ResourceKey) {
@@ -330,8 +365,9 @@ impl Inner {
     }
 
     fn effective(&self, key: &ResourceKey, entry: &Entry) -> ObjectStatus {
-        let programming = match self.gateways.get(key) {
-            _ if key.kind != Kind::GATEWAY => Programming::Done,
+        let gateway = entry.status.gateway.as_ref().unwrap_or(key);
+        let programming = match self.gateways.get(gateway) {
+            _ if !has_proxies(key) => Programming::Done,
             Some(gateway) => gateway.programming(entry.needs),
             None => Gateway::default().programming(entry.needs),
         };

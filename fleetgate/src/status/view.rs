@@ -51,7 +51,10 @@ impl View<'_> {
         if !status.conditions.is_empty() {
             shown.insert("conditions".into(), self.conditions(Place::Object, &status.conditions));
         }
-        if *kind == Kind::GATEWAY {
+        if status.attached_listener_sets > 0 {
+            shown.insert("attachedListenerSets".into(), status.attached_listener_sets.into());
+        }
+        if *kind == Kind::GATEWAY || *kind == Kind::LISTENER_SET {
             shown.insert("listeners".into(), status.listeners.iter().map(|l| self.listener(l)).collect());
         }
         for (name, reference, entries) in

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
 use super::proxies::Parameters;
-use super::{addresses, backend_tls, fault, frontend_tls, listener, proxies, sentence};
+use super::{addresses, backend_tls, fault, frontend_tls, listener, listener_set, proxies, sentence};
 use crate::engine::{Cx, Output};
 use crate::env::Placement;
 use crate::graph::{GatewayIr, ListenerIr, NodeKey, Scheme, Value, Verdict};
@@ -47,6 +47,8 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
         find_conflict(key, index, &listeners, &mut ir, &mut faults);
         listeners.push(ir);
     }
+    let own = listeners.len();
+    let mut sets = listener_set::attach(key, gateway, &mut listeners, cx);
     frontend_tls::validate_clients(key, gateway, &mut listeners, cx, &mut faults);
     mark_overlaps(&mut listeners);
     let (addresses, refused) = addresses::resolve(key, gateway, &cx.env().placement, &mut faults);
@@ -58,7 +60,7 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
             (Parameters::SelfManaged, Some(refusal))
         }
     };
-    let accepted = refused.or(unread).unwrap_or_else(|| accept(&listeners));
+    let accepted = refused.or(unread).unwrap_or_else(|| accept(&listeners[..own]));
     for listener in &mut listeners {
         let has_identity = listener.scheme != Some(Scheme::Https) || !listener.certificates.is_empty();
         if accepted.holds && listener.accepted.holds && has_identity {
@@ -66,7 +68,7 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
         }
     }
     let (client_certificate, mut conditions) =
-        backend_tls::resolve(key, gateway, &listeners, cx, &mut faults);
+        backend_tls::resolve(key, gateway, &listeners[..own], cx, &mut faults);
     conditions.extend(frontend_tls::insecure(gateway));
     let mut ir = GatewayIr {
         listeners,
@@ -78,7 +80,10 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
         conditions,
         client_certificate,
         faults,
+        sets: Vec::new(),
     };
+    listener_set::accept(&ir, &mut sets);
+    ir.sets = sets;
     match cx.env().placement {
         Placement::Local { .. } => ir.addresses = ir.bound.clone(),
         Placement::Pods => {
@@ -102,20 +107,25 @@ fn table_name(listener: &ListenerIr) -> Option<ArcStr> {
 }
 
 /// The first listener of a port and hostname wins.
-fn find_conflict(
+pub(super) fn find_conflict(
     key: &ResourceKey,
     index: usize,
     before: &[ListenerIr],
     listener: &mut ListenerIr,
     faults: &mut Vec<Fault>,
 ) {
-    if !listener.accepted.holds {
+    // Of a protocol that nobody serves it is told too where its port is taken.
+    if !listener.accepted.holds && listener.scheme.is_some() {
         return;
     }
     let winner = |other: &&ListenerIr| other.accepted.holds && other.port == listener.port;
-    let same_name = before.iter().any(|other| other.name == listener.name);
+    let same_name = before.iter().any(|other| other.is(listener));
     let protocol = before.iter().filter(winner).find(|other| other.scheme != listener.scheme);
-    let hostname = before.iter().filter(winner).find(|other| other.hostname == listener.hostname);
+    let hostname = before
+        .iter()
+        .filter(|_| listener.scheme.is_some())
+        .filter(winner)
+        .find(|other| other.hostname == listener.hostname);
     let (reason, field, problem) = if same_name {
         (literal!("HostnameConflict"), "name", format!("another listener is named {} too", listener.name))
     } else if let Some(other) = protocol {
@@ -137,22 +147,23 @@ fn find_conflict(
 /// HTTPS listeners whose hostnames overlap may get each other's requests over a reused connection;
 /// those are answered 421 (GEP-3567).
 fn mark_overlaps(listeners: &mut [ListenerIr]) {
-    let tls: Vec<(ArcStr, u16, ArcStr)> = listeners
+    let tls: Vec<ListenerIr> = listeners
         .iter()
         .filter(|listener| listener.scheme == Some(Scheme::Https) && listener.accepted.holds)
-        .map(|listener| (listener.name.clone(), listener.port, listener.hostname.clone()))
+        .cloned()
         .collect();
     for listener in listeners.iter_mut().filter(|l| l.scheme == Some(Scheme::Https) && l.accepted.holds) {
-        let other = tls.iter().find(|(name, port, hostname)| {
-            *name != listener.name
-                && *port == listener.port
-                && hostname::intersection(hostname, &listener.hostname).is_some()
+        let other = tls.iter().find(|other| {
+            !other.is(listener)
+                && other.port == listener.port
+                && hostname::intersection(&other.hostname, &listener.hostname).is_some()
         });
-        listener.overlapping = other.map(|(name, ..)| {
+        listener.overlapping = other.map(|other| {
             Verdict::yes(
                 literal!("OverlappingHostnames"),
                 format!(
-                    "hostnames overlap with those of listener {name}; misdirected requests are answered 421"
+                    "hostnames overlap with those of listener {}; misdirected requests are answered 421",
+                    other.name
                 ),
             )
         });

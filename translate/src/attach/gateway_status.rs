@@ -37,14 +37,17 @@ fn without_class(key: &ResourceKey, cx: &mut Cx<'_>) -> Option<ObjectStatus> {
     Some(ObjectStatus { faults: vec![fault], ..ObjectStatus::default() })
 }
 
+fn attached_sets(ir: &GatewayIr) -> i32 {
+    i32::try_from(ir.sets.iter().filter(|set| set.accepted.holds).count()).unwrap_or(i32::MAX)
+}
+
 /// An address that stands for all of a machine's leads nowhere from elsewhere.
 fn reachable(addresses: &[ArcStr]) -> Vec<ArcStr> {
     addresses.iter().filter(|address| !["0.0.0.0", "::"].contains(&address.as_str())).cloned().collect()
 }
 
 fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {
-    let listeners: Vec<ListenerStatus> =
-        ir.listeners.iter().map(|listener| listener_status(key, listener, cx)).collect();
+    let listeners: Vec<ListenerStatus> = ir.of(key).map(|listener| listener_status(listener, cx)).collect();
     let serving = ir.listeners.iter().any(|listener| listener.table.is_some());
     let programmed = if ir.accepted.holds && (serving || ir.listeners.iter().any(|l| l.accepted.holds)) {
         Verdict::yes(literal!("Programmed"), literal!("an Envoy has the configuration"))
@@ -63,21 +66,23 @@ fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {
             _ if !ir.accepted.holds => Vec::new(),
             _ => reachable(&ir.addresses),
         },
+        attached_listener_sets: attached_sets(ir),
         proxies: ir.proxies.clone(),
         faults: ir.faults.clone(),
         ..ObjectStatus::default()
     }
 }
 
-fn listener_status(key: &ResourceKey, listener: &ListenerIr, cx: &mut Cx<'_>) -> ListenerStatus {
-    let attached = cx.count(IndexKey::AttachedTo(key.clone(), listener.name.clone()));
+pub(super) fn listener_status(listener: &ListenerIr, cx: &mut Cx<'_>) -> ListenerStatus {
+    let attached = cx.count(IndexKey::AttachedTo(listener.owner.clone(), listener.name.clone()));
     let programmed = if listener.table.is_some() {
         Verdict::yes(literal!("Programmed"), literal!("an Envoy has the configuration"))
     } else {
         let because = [&listener.accepted, &listener.resolved].into_iter().find(|verdict| !verdict.holds);
         let message =
             because.map_or(literal!("the Gateway is not accepted"), |verdict| verdict.message.clone());
-        Verdict::no(literal!("Invalid"), message)
+        let conflict = Some(&listener.conflicted).filter(|conflicted| conflicted.holds);
+        Verdict::no(conflict.map_or(literal!("Invalid"), |conflict| conflict.reason.clone()), message)
     };
     let mut conditions: Vec<Condition> = vec![
         listener.accepted.condition(literal!("Accepted")),

@@ -8,9 +8,9 @@ use crate::graph::{ListenerIr, Scheme, Verdict};
 use crate::hostname;
 use crate::model::{KeyState, Listener, Secret};
 
-/// Resolves a listener by itself; conflicts with others come later.
+/// Resolves a listener of a Gateway or ListenerSet by itself; conflicts with others come later.
 pub(super) fn resolve(
-    gateway: &ResourceKey,
+    owner: &ResourceKey,
     index: usize,
     listener: &Listener,
     cx: &mut Cx<'_>,
@@ -23,6 +23,7 @@ pub(super) fn resolve(
         _ => None,
     };
     let mut ir = ListenerIr {
+        owner: owner.clone(),
         name: listener.name.clone(),
         port: listener.port,
         scheme,
@@ -38,12 +39,12 @@ pub(super) fn resolve(
         overlapping: None,
     };
     match scheme {
-        None => refuse_protocol(gateway, &field, listener, &mut ir, faults),
+        None => refuse_protocol(owner, &field, listener, &mut ir, faults),
         Some(scheme) => {
-            resolve_kinds(gateway, &field, listener, &mut ir, faults);
-            check_hostname(gateway, &field, &mut ir, faults);
+            resolve_kinds(owner, &field, listener, &mut ir, faults);
+            check_hostname(owner, &field, &mut ir, faults);
             if scheme == Scheme::Https {
-                resolve_certificates(gateway, &field, listener, cx, &mut ir, faults);
+                resolve_certificates(owner, &field, listener, cx, &mut ir, faults);
             }
         }
     }
@@ -51,20 +52,20 @@ pub(super) fn resolve(
 }
 
 fn refuse_protocol(
-    gateway: &ResourceKey,
+    owner: &ResourceKey,
     field: &str,
     listener: &Listener,
     ir: &mut ListenerIr,
     faults: &mut Vec<Fault>,
 ) {
     let problem = format!("protocol {} is not supported", listener.protocol);
-    let fault = fault(gateway, format!("{field}.protocol"), problem, "use HTTP or HTTPS");
+    let fault = fault(owner, format!("{field}.protocol"), problem, "use HTTP or HTTPS");
     ir.accepted = Verdict::no(literal!("UnsupportedProtocol"), sentence(&fault));
     faults.push(fault);
 }
 
 fn resolve_kinds(
-    gateway: &ResourceKey,
+    owner: &ResourceKey,
     field: &str,
     listener: &Listener,
     ir: &mut ListenerIr,
@@ -75,7 +76,7 @@ fn resolve_kinds(
         return;
     };
     for (index, kind) in kinds.iter().enumerate() {
-        let group = kind.group.as_deref().unwrap_or("gateway.networking.k8s.io");
+        let group = kind.group.as_deref().unwrap_or("owner.networking.k8s.io");
         let wanted = Kind::new(group, &kind.kind);
         if wanted == Kind::HTTP_ROUTE {
             if !ir.supported_kinds.contains(&wanted) {
@@ -83,7 +84,7 @@ fn resolve_kinds(
             }
         } else {
             let fault = fault(
-                gateway,
+                owner,
                 format!("{field}.allowedRoutes.kinds[{index}]"),
                 format!(
                     "routes of kind {} cannot attach to a listener of protocol {}",
@@ -97,13 +98,13 @@ fn resolve_kinds(
     }
 }
 
-fn check_hostname(gateway: &ResourceKey, field: &str, ir: &mut ListenerIr, faults: &mut Vec<Fault>) {
+fn check_hostname(owner: &ResourceKey, field: &str, ir: &mut ListenerIr, faults: &mut Vec<Fault>) {
     if ir.hostname == hostname::ANY {
         return;
     }
     if let Some(problem) = hostname::problem(&ir.hostname) {
         let fault = fault(
-            gateway,
+            owner,
             format!("{field}.hostname"),
             format!("{:?} {problem}", ir.hostname),
             "use a DNS name, if wanted with *. in front",
@@ -114,7 +115,7 @@ fn check_hostname(gateway: &ResourceKey, field: &str, ir: &mut ListenerIr, fault
 }
 
 fn resolve_certificates(
-    gateway: &ResourceKey,
+    owner: &ResourceKey,
     field: &str,
     listener: &Listener,
     cx: &mut Cx<'_>,
@@ -123,7 +124,7 @@ fn resolve_certificates(
 ) {
     let Some(tls) = &listener.tls else {
         let fault = fault(
-            gateway,
+            owner,
             format!("{field}.tls"),
             "a listener of protocol HTTPS needs a certificate",
             "set tls.certificateRefs",
@@ -134,7 +135,7 @@ fn resolve_certificates(
     };
     if tls.mode.as_deref().is_some_and(|mode| mode != "Terminate") {
         let fault = fault(
-            gateway,
+            owner,
             format!("{field}.tls.mode"),
             "a listener of protocol HTTPS can only terminate TLS",
             "use mode Terminate",
@@ -145,7 +146,7 @@ fn resolve_certificates(
     }
     if tls.certificate_refs.is_empty() {
         let fault = fault(
-            gateway,
+            owner,
             format!("{field}.tls.certificateRefs"),
             "is empty",
             "name a Secret of type kubernetes.io/tls",
@@ -155,12 +156,12 @@ fn resolve_certificates(
     }
     for (index, reference) in tls.certificate_refs.iter().enumerate() {
         let field = format!("{field}.tls.certificateRefs[{index}]");
-        let namespace = reference.namespace.clone().unwrap_or_else(|| gateway.namespace.clone());
-        let target = gateway.sibling(reference.kind_or("", "Secret"), namespace, reference.name.clone());
-        match certificate(gateway, &target, cx) {
+        let namespace = reference.namespace.clone().unwrap_or_else(|| owner.namespace.clone());
+        let target = owner.sibling(reference.kind_or("", "Secret"), namespace, reference.name.clone());
+        match certificate(owner, &target, cx) {
             Ok(()) => ir.certificates.push(target),
             Err((reason, problem, remedy)) => {
-                let fault = fault(gateway, field, problem, remedy);
+                let fault = fault(owner, field, problem, remedy);
                 ir.resolved = Verdict::no(reason, sentence(&fault));
                 faults.push(fault);
             }
@@ -171,7 +172,7 @@ fn resolve_certificates(
 /// Checks one certificate; the grant comes before existence, so that nothing is told about other
 /// namespaces' Secrets.
 pub(super) fn certificate(
-    gateway: &ResourceKey,
+    owner: &ResourceKey,
     target: &ResourceKey,
     cx: &mut Cx<'_>,
 ) -> Result<(), (ArcStr, String, &'static str)> {
@@ -180,12 +181,12 @@ pub(super) fn certificate(
         let problem = format!("{} cannot hold a certificate", target.kind);
         return Err((invalid, problem, "refer to a Secret of type kubernetes.io/tls"));
     }
-    if !grant::permits(cx, gateway, target) {
+    if !grant::permits(cx, owner, target) {
         let problem = format!("no ReferenceGrant in namespace {} allows it", target.namespace);
         return Err((
             literal!("RefNotPermitted"),
             problem,
-            "add a ReferenceGrant from kind Gateway of this namespace to kind Secret there",
+            "add a ReferenceGrant from this kind and namespace to kind Secret there",
         ));
     }
     let Some(secret) = cx.object::<Secret>(target) else {

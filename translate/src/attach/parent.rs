@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use proto::{ArcStr, Kind, ResourceKey, literal};
 
-use super::fault;
+use super::{fault, listener_set, namespaces};
 use crate::engine::Cx;
 use crate::graph::{Attachment, Context, GatewayIr, ListenerIr, NodeKey, Value, Verdict};
 use crate::hostname;
-use crate::model::{Namespace, ParentRef};
+use crate::model::ParentRef;
 
 /// What came of one parentRef.
 pub(crate) struct Attempt {
     pub(crate) parent: ParentRef,
     pub(crate) gateway: ResourceKey,
     pub(crate) accepted: Verdict,
-    /// Listeners that accepted the route, whether or not they serve.
-    pub(crate) listeners: Vec<ArcStr>,
+    /// Owners and names of listeners that accepted the route, whether or not they serve.
+    pub(crate) listeners: Vec<(ResourceKey, ArcStr)>,
     pub(crate) attachments: Vec<Attachment>,
 }
 
@@ -31,19 +31,24 @@ pub(crate) fn attach(
 ) -> Option<Attempt> {
     let kind = Kind::new(&parent.group, &parent.kind);
     let field = format!("spec.parentRefs[{index}]");
-    if kind != Kind::GATEWAY {
+    if kind != Kind::GATEWAY && kind != Kind::LISTENER_SET {
         return None;
     }
     let namespace = parent.namespace.clone().unwrap_or_else(|| route.namespace.clone());
-    let gateway = route.sibling(kind, namespace, parent.name.clone());
-    let Some(Value::Gateway(ir)) = cx.node(NodeKey::Gateway(gateway.clone())) else {
-        if !cx.exists(&gateway) {
-            let problem = format!("Gateway {} does not exist", gateway.namespaced_name());
+    let owner = route.sibling(kind, namespace, parent.name.clone());
+    let gateway = match owner.kind == Kind::LISTENER_SET {
+        true => listener_set::gateway_of(&owner, cx),
+        false => Some(owner.clone()),
+    };
+    let node = gateway.clone().and_then(|gateway| cx.node(NodeKey::Gateway(gateway)));
+    let (Some(Value::Gateway(ir)), Some(gateway)) = (node, gateway) else {
+        if !cx.exists(&owner) {
+            let problem = format!("{} {} does not exist", parent.kind, owner.namespaced_name());
             faults.push(fault(route, field, problem, "create it or correct the reference"));
         }
         return None;
     };
-    let found = listeners_of(route, parent, ir, hostnames, cx);
+    let found = listeners_of(route, parent, &owner, ir, hostnames, cx);
     let mut attempt = Attempt {
         parent: parent.clone(),
         accepted: Verdict::yes(literal!("Accepted"), literal!("the route is attached")),
@@ -54,7 +59,7 @@ pub(crate) fn attach(
     match found {
         Ok(found) => {
             for (listener, domains) in found {
-                attempt.listeners.push(listener.name.clone());
+                attempt.listeners.push((listener.owner.clone(), listener.name.clone()));
                 attempt.attachments.extend(attachments(&attempt.gateway, ir, listener, domains));
             }
         }
@@ -73,26 +78,28 @@ type Domains = BTreeMap<ArcStr, ArcStr>;
 fn listeners_of<'g>(
     route: &ResourceKey,
     parent: &ParentRef,
+    owner: &'g ResourceKey,
     gateway: &'g GatewayIr,
     hostnames: &[ArcStr],
     cx: &mut Cx<'_>,
 ) -> Result<Vec<(&'g ListenerIr, Domains)>, (ArcStr, String)> {
     let named: Vec<_> = gateway
-        .listeners
-        .iter()
+        .of(owner)
         .filter(|listener| parent.section_name.as_ref().is_none_or(|section| *section == listener.name))
         .filter(|listener| parent.port.is_none_or(|port| port == listener.port))
         .collect();
     if named.is_empty() {
         let section = parent.section_name.as_ref().map(|name| format!(" named {name}")).unwrap_or_default();
         let port = parent.port.map(|port| format!(" on port {port}")).unwrap_or_default();
-        let message = format!("Gateway {} has no listener{section}{port}", parent.name);
+        let message = format!("{} {} has no listener{section}{port}", parent.kind, parent.name);
         return Err((literal!("NoMatchingParent"), message));
     }
     let allowing: Vec<_> = named.into_iter().filter(|listener| allows(route, parent, listener, cx)).collect();
     if allowing.is_empty() {
-        let message =
-            format!("no listener of Gateway {} allows routes of this kind and namespace", parent.name);
+        let message = format!(
+            "no listener of {} {} allows routes of this kind and namespace",
+            parent.kind, parent.name
+        );
         return Err((literal!("NotAllowedByListeners"), message));
     }
     let matching: Vec<_> = allowing
@@ -101,8 +108,10 @@ fn listeners_of<'g>(
         .filter(|(_, domains)| !domains.is_empty())
         .collect();
     if matching.is_empty() {
-        let message =
-            format!("no listener of Gateway {} has a hostname that meets one of the route", parent.name);
+        let message = format!(
+            "no listener of {} {} has a hostname that meets one of the route",
+            parent.kind, parent.name
+        );
         return Err((literal!("NoMatchingListenerHostname"), message));
     }
     Ok(matching)
@@ -113,22 +122,7 @@ fn allows(route: &ResourceKey, parent: &ParentRef, listener: &ListenerIr, cx: &m
         return false;
     }
     let same = parent.namespace.as_ref().is_none_or(|namespace| *namespace == route.namespace);
-    match listener.allowed.namespaces.from.as_deref().unwrap_or("Same") {
-        "All" => true,
-        "Same" => same,
-        "Selector" => {
-            let Some(selector) = &listener.allowed.namespaces.selector else { return false };
-            let key = route.sibling(Kind::NAMESPACE, "", route.namespace.clone());
-            let mut labels = cx
-                .object::<Namespace>(&key)
-                .map(|namespace| namespace.metadata.labels.clone())
-                .unwrap_or_default();
-            // Kubernetes sets this label on every namespace.
-            labels.insert(literal!("kubernetes.io/metadata.name"), route.namespace.clone());
-            selector.selects(&labels)
-        }
-        _ => false,
-    }
+    namespaces::allow(&listener.allowed.namespaces, "Same", same, route, cx)
 }
 
 /// Where the hostnames of listener and route meet. Of several hostnames that give the same domain the

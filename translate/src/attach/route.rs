@@ -93,8 +93,8 @@ fn contribute(
     backends: &BTreeSet<crate::graph::BackendKey>,
 ) {
     let gateway = &attempt.gateway;
-    for listener in &attempt.listeners {
-        output.entries.push((IndexKey::AttachedTo(gateway.clone(), listener.clone()), key.clone()));
+    for (owner, listener) in &attempt.listeners {
+        output.entries.push((IndexKey::AttachedTo(owner.clone(), listener.clone()), key.clone()));
     }
     for attachment in &attempt.attachments {
         let (table, domain) = (attachment.table.clone(), attachment.domain.clone());

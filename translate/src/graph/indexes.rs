@@ -18,7 +18,9 @@ pub(crate) enum IndexKey {
     SlicesOf(ResourceKey),
     /// BackendTLSPolicies that target a Service.
     PoliciesOf(ResourceKey),
-    /// Gateway, listener: routes attached, whether or not they serve.
+    /// ListenerSets that want to attach to a Gateway.
+    ListenerSetsOf(ResourceKey),
+    /// Gateway or ListenerSet, listener: routes attached, whether or not they serve.
     AttachedTo(ResourceKey, ArcStr),
     /// Gateways that send requests to a Service.
     GatewaysOf(ResourceKey),
@@ -33,6 +35,10 @@ pub(crate) fn roots(key: &ResourceKey, decoded: &Decoded) -> (Vec<IndexEntry>, V
         Decoded::Gateway(_) => {
             nodes.push(NodeKey::Gateway(key.clone()));
             nodes.push(NodeKey::GatewayStatus(key.clone()));
+        }
+        Decoded::ListenerSet(set) => {
+            nodes.push(NodeKey::ListenerSetStatus(key.clone()));
+            entries.extend(set.gateway(key).map(|gateway| (IndexKey::ListenerSetsOf(gateway), key.clone())));
         }
         Decoded::OnDemand => nodes.push(NodeKey::Route(key.clone())),
         Decoded::Service(service) => {

@@ -62,6 +62,16 @@ pub(crate) struct GatewayIr {
     /// Secret with the certificate that it shows to backends.
     pub(crate) client_certificate: Option<ResourceKey>,
     pub(crate) faults: Vec<Fault>,
+    /// ListenerSets that want to attach, in the order of their precedence.
+    pub(crate) sets: Vec<AttachedSet>,
+}
+
+/// A ListenerSet of a Gateway; its listeners are among the Gateway's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AttachedSet {
+    pub(crate) key: ResourceKey,
+    pub(crate) accepted: Verdict,
+    pub(crate) faults: Vec<Fault>,
 }
 
 /// Scheme of the requests that a listener takes.
@@ -83,6 +93,8 @@ impl Scheme {
 /// One listener of a Gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListenerIr {
+    /// The Gateway or ListenerSet that has it.
+    pub(crate) owner: ResourceKey,
     pub(crate) name: ArcStr,
     pub(crate) port: u16,
     /// None: a protocol that we do not serve.
@@ -123,7 +135,19 @@ pub(crate) enum VirtualHostRole {
     Misdirected,
 }
 
+impl ListenerIr {
+    /// True if it is this very listener: names are unique in their owner only.
+    pub(crate) fn is(&self, other: &ListenerIr) -> bool {
+        self.name == other.name && self.owner == other.owner
+    }
+}
+
 impl GatewayIr {
+    /// The listeners of the Gateway itself, or of one of its ListenerSets.
+    pub(crate) fn of<'a>(&'a self, owner: &'a ResourceKey) -> impl Iterator<Item = &'a ListenerIr> {
+        self.listeners.iter().filter(move |listener| listener.owner == *owner)
+    }
+
     /// The port that a listener's proxies bind.
     pub(crate) fn bound_port(&self, port: u16) -> u16 {
         self.ports.get(&port).copied().unwrap_or(port)
@@ -148,7 +172,7 @@ impl GatewayIr {
             && listener
                 .scheme
                 .and_then(|scheme| self.owner(scheme, listener.port, domain))
-                .is_some_and(|owner| owner.name == listener.name)
+                .is_some_and(|owner| owner.is(listener))
     }
 
     /// What a domain of a table is for; none if the table is not of this Gateway.
@@ -157,7 +181,7 @@ impl GatewayIr {
         let scheme = listener.scheme?;
         let owner = self.owner(scheme, listener.port, domain)?;
         // An HTTP table is shared by the listeners of its port, an HTTPS table belongs to one.
-        Some(if scheme == Scheme::Http || owner.name == listener.name {
+        Some(if scheme == Scheme::Http || owner.is(listener) {
             VirtualHostRole::Routes(owner.hostname.clone())
         } else {
             VirtualHostRole::Misdirected

@@ -7,7 +7,7 @@ use proto::{ArcStr, ClusterId, Kind, Name, ResourceKey, XdsKey, XdsKind};
 
 pub(crate) use indexes::{IndexKey, Member, roots};
 pub(crate) use ir::{
-    Attachment, BackendIr, ClientValidationIr, Context, GatewayIr, ListenerIr, Scheme, TlsIr,
+    AttachedSet, Attachment, BackendIr, ClientValidationIr, Context, GatewayIr, ListenerIr, Scheme, TlsIr,
     UpstreamProtocol, Value, Verdict, VirtualHostRole,
 };
 
@@ -64,6 +64,8 @@ pub(crate) enum NodeKey {
     Endpoints(ResourceKey, BackendKey),
     /// A Gateway's status.
     GatewayStatus(ResourceKey),
+    /// A ListenerSet's status.
+    ListenerSetStatus(ResourceKey),
     /// A BackendTLSPolicy's status.
     PolicyStatus(ResourceKey),
 }
@@ -80,6 +82,7 @@ impl NodeKey {
             | NodeKey::Listener(..)
             | NodeKey::Cluster(..)
             | NodeKey::GatewayStatus(_)
+            | NodeKey::ListenerSetStatus(_)
             | NodeKey::PolicyStatus(_) => 3,
             NodeKey::Secret(..) | NodeKey::Endpoints(..) => 4,
         }
@@ -99,6 +102,7 @@ impl NodeKey {
             NodeKey::Cluster(..) => "cluster",
             NodeKey::Endpoints(..) => "endpoints",
             NodeKey::GatewayStatus(_) => "gateway_status",
+            NodeKey::ListenerSetStatus(_) => "listener_set_status",
             NodeKey::PolicyStatus(_) => "policy_status",
         }
     }
@@ -120,6 +124,7 @@ pub(crate) fn compute(key: &NodeKey, cx: &mut Cx<'_>) -> Output {
         NodeKey::Cluster(gateway, backend) => emit::cluster::compute(gateway, backend, cx),
         NodeKey::Endpoints(gateway, backend) => emit::endpoints::compute(gateway, backend, cx),
         NodeKey::GatewayStatus(gateway) => attach::gateway_status::compute(gateway, cx),
+        NodeKey::ListenerSetStatus(set) => attach::listener_set_status::compute(set, cx),
         NodeKey::PolicyStatus(policy) => attach::policy_status::compute(policy, cx),
     }
 }

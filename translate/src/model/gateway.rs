@@ -40,6 +40,8 @@ pub(crate) struct GatewaySpec {
     #[serde(default)]
     pub(crate) addresses: Vec<Address>,
     pub(crate) infrastructure: Option<Infrastructure>,
+    /// None: no ListenerSet may attach.
+    pub(crate) allowed_listeners: Option<AllowedListeners>,
     pub(crate) tls: Option<GatewayTls>,
 }
 
@@ -103,7 +105,7 @@ pub(crate) struct AllowedRoutes {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct RouteNamespaces {
-    /// `Same` (default), `All`, `Selector` or `None`.
+    /// `Same`, `All`, `Selector` or `None`; the default is `Same` for routes, `None` for ListenerSets.
     pub(crate) from: Option<ArcStr>,
     pub(crate) selector: Option<LabelSelector>,
 }
@@ -112,6 +114,13 @@ pub(crate) struct RouteNamespaces {
 pub(crate) struct RouteGroupKind {
     pub(crate) group: Option<ArcStr>,
     pub(crate) kind: ArcStr,
+}
+
+/// Whose ListenerSets may attach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct AllowedListeners {
+    pub(crate) namespaces: RouteNamespaces,
 }
 
 /// A label selector as Kubernetes has it.

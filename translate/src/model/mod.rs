@@ -9,6 +9,7 @@ mod gateway;
 mod gateway_parameters;
 mod gateway_tls;
 mod http_route;
+mod listener_set;
 mod reference;
 mod reference_grant;
 mod validate;
@@ -23,13 +24,14 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::core::{ConfigMap, EndpointSlice, KeyState, Namespace, Secret, Service, ServicePort};
 pub(crate) use backend_tls_policy::{BackendTlsPolicy, SubjectAltName};
 pub(crate) use duration::GepDuration;
-pub(crate) use gateway::{AllowedRoutes, Gateway, GatewayClass, Listener};
+pub(crate) use gateway::{AllowedRoutes, Gateway, GatewayClass, Listener, RouteNamespaces};
 pub(crate) use gateway_parameters::{GatewayParameters, merge as merge_parameters};
 pub(crate) use gateway_tls::{ClientValidation, FrontendTls, Place, ValidationMode};
 pub(crate) use http_route::{
     Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathModifier, Redirect, Rule,
     Timeouts, UrlRewrite,
 };
+pub(crate) use listener_set::ListenerSet;
 pub(crate) use reference::{ParentRef, Reference};
 pub(crate) use reference_grant::ReferenceGrant;
 pub use validate::validate;
@@ -106,6 +108,7 @@ models! {
     ENDPOINT_SLICE => EndpointSlice,
     BACKEND_TLS_POLICY => BackendTlsPolicy,
     GATEWAY_PARAMETERS => GatewayParameters,
+    LISTENER_SET => ListenerSet,
     GATEWAY => Gateway;
     on_demand: HTTP_ROUTE => HttpRoute,
 }

@@ -7,7 +7,7 @@ use proto::report::{ListenerStatus, ParentStatus};
 use proto::{Condition, Kind, ObjectStatus};
 use serde_json::{Map, Value, json};
 
-/// Condition types that we write on GatewayClasses, Gateways and listeners; all others are somebody else's.
+/// Condition types that we write on GatewayClasses, Gateways, ListenerSets and listeners; all others are somebody else's.
 const OURS: [&str; 9] = [
     "Accepted",
     "Conflicted",
@@ -36,7 +36,7 @@ pub struct Writer<'a> {
 /// The status to write; none if the server's already says so. Without a status of ours, entries of ours are removed.
 pub fn merge(kind: &Kind, writer: Writer<'_>, live: &Value, ours: Option<&ObjectStatus>) -> Option<Value> {
     let mut status = live.as_object().cloned().unwrap_or_default();
-    let entries = if *kind == Kind::GATEWAY || *kind == Kind::GATEWAY_CLASS {
+    let entries = if [Kind::GATEWAY, Kind::GATEWAY_CLASS, Kind::LISTENER_SET].contains(kind) {
         None
     } else if *kind == Kind::BACKEND_TLS_POLICY {
         Some(("ancestors", "ancestorRef"))
@@ -79,7 +79,12 @@ fn whole(kind: &Kind, writer: Writer<'_>, status: &mut Map<String, Value>, ours:
         let is_ip = value.parse::<std::net::IpAddr>().is_ok();
         json!({"type": if is_ip { "IPAddress" } else { "Hostname" }, "value": value.as_str()})
     };
-    set(status, "addresses", ours.addresses.iter().map(address).collect());
+    if *kind == Kind::GATEWAY {
+        set(status, "addresses", ours.addresses.iter().map(address).collect());
+        if ours.attached_listener_sets > 0 || status.contains_key("attachedListenerSets") {
+            status.insert("attachedListenerSets".to_owned(), ours.attached_listener_sets.into());
+        }
+    }
     let before = status.get("listeners").and_then(Value::as_array).cloned().unwrap_or_default();
     let listener = |one: &ListenerStatus| {
         let live = before.iter().find(|live| live["name"] == one.name.as_str());

@@ -1,0 +1,82 @@
+//! ListenerSets of a Gateway: which may attach, and what becomes of their listeners (GEP-1713).
+
+use proto::{Kind, ResourceKey, literal};
+
+use super::gateway::find_conflict;
+use super::{fault, listener, namespaces, sentence};
+use crate::engine::Cx;
+use crate::graph::{AttachedSet, GatewayIr, IndexKey, ListenerIr, Verdict};
+use crate::model::{Gateway, ListenerSet};
+
+/// Adds the listeners of all ListenerSets that may attach after the Gateway's own: the oldest set first, then by
+/// namespace and name.
+pub(super) fn attach(
+    key: &ResourceKey,
+    gateway: &Gateway,
+    listeners: &mut Vec<ListenerIr>,
+    cx: &mut Cx<'_>,
+) -> Vec<AttachedSet> {
+    let keys: Vec<ResourceKey> = cx.members(IndexKey::ListenerSetsOf(key.clone())).cloned().collect();
+    let objects = keys.into_iter().filter_map(|set| Some((cx.object::<ListenerSet>(&set)?, set)));
+    let mut sets: Vec<_> = objects.collect();
+    sets.sort_by(|(a, a_key), (b, b_key)| {
+        let rank = |set: &ListenerSet| set.metadata.creation_timestamp.clone();
+        (rank(a), &a_key.namespace, &a_key.name).cmp(&(rank(b), &b_key.namespace, &b_key.name))
+    });
+    let mut attached = Vec::with_capacity(sets.len());
+    for (set, set_key) in sets {
+        let mut faults = Vec::new();
+        if !may_attach(&set_key, key, gateway, cx) {
+            let problem =
+                format!("Gateway {} does not allow ListenerSets of this namespace", key.namespaced_name());
+            let fault =
+                fault(&set_key, "spec.parentRef", problem, "let its spec.allowedListeners allow them");
+            let accepted = Verdict::no(literal!("NotAllowed"), sentence(&fault));
+            faults.push(fault);
+            attached.push(AttachedSet { key: set_key, accepted, faults });
+            continue;
+        }
+        for (index, listener) in set.spec.listeners.iter().enumerate() {
+            let mut ir = listener::resolve(&set_key, index, listener, cx, &mut faults);
+            find_conflict(&set_key, index, listeners, &mut ir, &mut faults);
+            listeners.push(ir);
+        }
+        let accepted = Verdict::yes(literal!("Accepted"), literal!("all listeners are accepted"));
+        attached.push(AttachedSet { key: set_key, accepted, faults });
+    }
+    attached
+}
+
+fn may_attach(set: &ResourceKey, key: &ResourceKey, gateway: &Gateway, cx: &mut Cx<'_>) -> bool {
+    let Some(allowed) = &gateway.spec.allowed_listeners else { return false };
+    let same = set.namespace == key.namespace;
+    namespaces::allow(&allowed.namespaces, "None", same, set, cx)
+}
+
+/// Says which of the allowed sets are accepted, once it is known which listeners serve.
+pub(super) fn accept(gateway: &GatewayIr, sets: &mut [AttachedSet]) {
+    for set in sets.iter_mut().filter(|set| set.accepted.holds) {
+        if !gateway.accepted.holds {
+            set.accepted =
+                Verdict::no(literal!("ParentNotAccepted"), literal!("its Gateway is not accepted"));
+            continue;
+        }
+        let (good, bad): (Vec<&ListenerIr>, Vec<&ListenerIr>) =
+            gateway.of(&set.key).partition(|listener| listener.table.is_some());
+        if bad.is_empty() {
+            continue;
+        }
+        let names: Vec<&str> = bad.iter().map(|listener| listener.name.as_str()).collect();
+        set.accepted = Verdict {
+            holds: !good.is_empty(),
+            reason: literal!("ListenersNotValid"),
+            message: format!("listeners that are not valid: {}", names.join(", ")).into(),
+        };
+    }
+}
+
+/// The set that a key names, with the Gateway that it wants to attach to.
+pub(super) fn gateway_of(set: &ResourceKey, cx: &mut Cx<'_>) -> Option<ResourceKey> {
+    debug_assert_eq!(set.kind, Kind::LISTENER_SET);
+    cx.object::<ListenerSet>(set)?.gateway(set)
+}

@@ -1,0 +1,47 @@
+//! A ListenerSet's status.
+
+use proto::{Kind, ObjectStatus, Report, ResourceKey, literal};
+
+use super::{fault, gateway_status, listener_set};
+use crate::engine::{Cx, Output};
+use crate::graph::{NodeKey, Value, Verdict};
+
+pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
+    let mut output = Output::of(Value::Absent);
+    let Some(gateway) = listener_set::gateway_of(key, cx) else { return output };
+    let status = match cx.node(NodeKey::Gateway(gateway.clone())) {
+        Some(Value::Gateway(ir)) => {
+            let Some(set) = ir.sets.iter().find(|set| set.key == *key) else { return output };
+            let programmed = match &set.accepted {
+                accepted if accepted.holds => {
+                    Verdict::yes(literal!("Programmed"), literal!("an Envoy has the configuration"))
+                }
+                refused if refused.reason == "ParentNotAccepted" => {
+                    Verdict::no(literal!("ParentNotProgrammed"), refused.message.clone())
+                }
+                refused => refused.clone(),
+            };
+            let listeners = ir.of(key).map(|listener| gateway_status::listener_status(listener, cx));
+            ObjectStatus {
+                listeners: listeners.collect(),
+                conditions: vec![
+                    set.accepted.condition(literal!("Accepted")),
+                    programmed.condition(literal!("Programmed")),
+                ],
+                gateway: Some(gateway),
+                faults: set.faults.clone(),
+                ..ObjectStatus::default()
+            }
+        }
+        // Of another controller, or nowhere: a mistake that nobody else would tell.
+        _ if cx.exists(&gateway) => return output,
+        _ => {
+            let problem = format!("{} {} does not exist", Kind::GATEWAY.kind(), gateway.namespaced_name());
+            let fault = fault(key, "spec.parentRef", problem, "create it or correct the reference");
+            ObjectStatus { faults: vec![fault], ..ObjectStatus::default() }
+        }
+    };
+    let status = ObjectStatus { observed_generation: cx.generation(key), ..status };
+    output.report = Some(Box::new(Report { key: key.clone(), status: Some(status) }));
+    output
+}
