@@ -5,6 +5,8 @@ mod args;
 mod client;
 mod commands;
 mod envoy;
+#[cfg(test)]
+mod features_page;
 mod kubernetes;
 mod listen;
 mod metrics;

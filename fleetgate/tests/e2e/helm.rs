@@ -60,7 +60,7 @@ kube:
     enabled: true
     env: [{name: A, valueFrom: {secretKeyRef: {name: a, key: b}}}]
     ports: [{containerPort: 1}]
-    stats: {customLabels: [{name: a, metadataNamespace: n, metadataKey: b, keyDelimiter: '.'}]}
+    stats: {customLabels: [{name: a, metadataNamespace: c, metadataKey: b, keyDelimiter: '.'}]}
   floatingUserId: true
   horizontalPodAutoscaler:
     minReplicas: 1
@@ -73,9 +73,10 @@ kube:
 #[test]
 fn charts_are_installed_used_upgraded_rolled_back_and_removed() {
     let Some(bed) = Bed::up() else { return };
-    bed.shell(&format!(
-        "helm install fleetgate-crds ./deploy/charts/fleetgate-crds {NS} --create-namespace --wait"
-    ));
+    // Where nothing may run that is not hardened.
+    bed.shell("kubectl create namespace fleetgate-system");
+    bed.shell("kubectl label namespace fleetgate-system pod-security.kubernetes.io/enforce=restricted");
+    bed.shell(&format!("helm install fleetgate-crds ./deploy/charts/fleetgate-crds {NS} --wait"));
     let install = |verb: &str, more: &str| {
         bed.shell(&format!(
             "helm {verb} fleetgate ./deploy/charts/fleetgate {NS} --wait --timeout 90s {more}"
@@ -85,6 +86,7 @@ fn charts_are_installed_used_upgraded_rolled_back_and_removed() {
     assert!(notes.contains("check --namespace fleetgate-system --service-account fleetgate"), "{notes}");
     the_cluster_is_well(&bed);
     parameters_are_validated(&bed);
+    goldens_are_valid(&bed);
 
     let echo = Path::new(env!("CARGO_BIN_EXE_fleetgate")).with_file_name("echo");
     let mut echo = bed.start(&echo, &["--listen", "10.64.0.1:18081", "--name", "blue"]);
@@ -140,6 +142,25 @@ fn the_cluster_is_well(bed: &Bed) {
     let checks = told["checks"].as_array().unwrap();
     let failed = checks.iter().find(|check| check["state"] == "FAIL").unwrap();
     assert!(failed["remedy"].as_str().unwrap().contains("fleetgate-system/default"), "{failed}");
+}
+
+/// What other values give is taken by the API server, too.
+fn goldens_are_valid(bed: &Bed) {
+    bed.shell("kubectl create namespace infra");
+    for set in ["default", "minimal", "persistent", "full"] {
+        let apply = "kubectl apply --dry-run=server --validate=strict --namespace infra -f";
+        let output = bed.run(&format!("{apply} deploy/tests/{set}.golden.yaml"));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        // Of the Prometheus operator, which is not there.
+        let ours = told.lines().filter(|line| {
+            !line.starts_with("Warning: ")
+                && !line.contains("ServiceMonitor")
+                && !line.contains("ensure CRDs")
+        });
+        assert_eq!(ours.collect::<Vec<_>>(), [""; 0], "{set}");
+        let applied = String::from_utf8_lossy(&output.stdout);
+        assert!(applied.contains("deployment.apps/"), "{set}: {applied}");
+    }
 }
 
 fn parameters_are_validated(bed: &Bed) {

@@ -29,7 +29,13 @@ kind: Gateway
 metadata: {name: web, namespace: default}
 spec:
   gatewayClassName: fleetgate
+  infrastructure: {parametersRef: {group: gateway.gloo.solo.io, kind: GatewayParameters, name: own}}
   listeners: [{name: http, port: 10080, protocol: HTTP}]
+---
+apiVersion: gateway.gloo.solo.io/v1alpha1
+kind: GatewayParameters
+metadata: {name: own, namespace: default}
+spec: {selfManaged: {}}
 ---
 apiVersion: v1
 kind: Service
@@ -186,6 +192,12 @@ fn envoy(dir: &Path) -> Program {
 async fn inside_a_bed() {
     let Some(dir) = std::env::var_os(INSIDE).map(PathBuf::from) else { return };
     std::fs::write(dir.join("objects.yaml"), OBJECTS).unwrap();
+    let charts = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("deploy/charts/fleetgate-crds");
+    let definitions = Command::new("helm").args(["template", "crds"]).arg(charts).output().unwrap();
+    assert!(definitions.status.success(), "{}", String::from_utf8_lossy(&definitions.stderr));
+    std::fs::write(dir.join("definitions.yaml"), definitions.stdout).unwrap();
+    kubectl(&["apply", "-f", dir.join("definitions.yaml").to_str().unwrap()]);
+    kubectl(&["wait", "--for=condition=Established", "crd/gatewayparameters.gateway.gloo.solo.io"]);
     kubectl(&["apply", "-f", dir.join("objects.yaml").to_str().unwrap()]);
     let echo = Path::new(env!("CARGO_BIN_EXE_fleetgate")).with_file_name("echo");
     let _echo = Program::start(

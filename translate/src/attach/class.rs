@@ -10,7 +10,7 @@ use crate::graph::Value;
 use crate::model::GatewayClass;
 
 /// Features of the Gateway API that we support, sorted (`GatewayClassStatus.supportedFeatures`).
-const FEATURES: &[&str] = &[
+pub const FEATURES: &[&str] = &[
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "Gateway",
@@ -31,6 +31,7 @@ const FEATURES: &[&str] = &[
     "HTTPRouteBackendTimeout",
     "HTTPRouteBackendURLRewrite",
     "HTTPRouteCORS",
+    "HTTPRouteDestinationPortMatching",
     "HTTPRouteHostRewrite",
     "HTTPRouteMethodMatching",
     "HTTPRouteNamedRouteRule",
@@ -52,7 +53,8 @@ const FEATURES: &[&str] = &[
 ];
 
 /// Features that need proxies in pods, with a Service for them.
-const POD_FEATURES: [&str; 3] = ["GatewayAddressEmpty", "GatewayInfrastructure", "GatewayStaticAddresses"];
+pub const POD_FEATURES: [&str; 3] =
+    ["GatewayAddressEmpty", "GatewayInfrastructure", "GatewayStaticAddresses"];
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let ours =

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 use proto::{Change, ClusterId, Epoch, Event, Kind, ObjectStatus, ResourceKey, Revision};
 use serde_json::{Value, json};
 use translate::{Engine, Env, Snapshot};
@@ -41,6 +41,9 @@ fn world() -> Vec<ResourceKey> {
         key(Kind::SECRET, "apps", "client"),
         key(Kind::CONFIG_MAP, "infra", "ca"),
         key(Kind::REFERENCE_GRANT, "apps", "gateways"),
+        key(Kind::LISTENER_SET, "apps", "s"),
+        key(Kind::LISTENER_SET, "infra", "t"),
+        key(Kind::GATEWAY_PARAMETERS, "infra", "p"),
     ]
 }
 
@@ -54,6 +57,11 @@ fn object(key: &ResourceKey, v: usize) -> Value {
             pick(&["fleetgate.dev/gateway", "fleetgate.dev/gateway", "other.example/controller"], v)}}),
         "Gateway" => gateway(v),
         "HTTPRoute" => route(v),
+        "ListenerSet" => listener_set(v),
+        "GatewayParameters" => {
+            let replicas = json!({"kube": {"deployment": {"replicas": v % 3}}});
+            json!({"spec": if v.is_multiple_of(3) { json!({"selfManaged": {}}) } else { replicas }})
+        }
         "Service" => json!({"spec": {"ports": [
             {"name": "http", "port": pick_port(v), "appProtocol": pick(&["http", "kubernetes.io/h2c", "kubernetes.io/odd"], v / 3)}]}}),
         "EndpointSlice" => json!({
@@ -109,7 +117,27 @@ fn gateway(v: usize) -> Value {
     if v.is_multiple_of(7) {
         listeners.push(json!({"name": "odd", "port": 9, "protocol": "TCP"}));
     }
-    json!({"spec": {"gatewayClassName": "fleetgate", "listeners": listeners, "tls": gateway_tls(v)}})
+    let allowed = json!([null, {"namespaces": from[v % 3]}, {"namespaces": {"from": "All"}}]);
+    let parameters = json!({"group": "gateway.gloo.solo.io", "kind": "GatewayParameters", "name": "p"});
+    let infrastructure = if v.is_multiple_of(5) { json!({"parametersRef": parameters}) } else { json!(null) };
+    json!({"spec": {"gatewayClassName": "fleetgate", "listeners": listeners, "tls": gateway_tls(v),
+        "allowedListeners": allowed[v / 2 % 3], "infrastructure": infrastructure}})
+}
+
+fn listener_set(v: usize) -> Value {
+    let hostname = pick(&["", "a.example.com", "s.example.com"], v);
+    json!({
+        "metadata": {"creationTimestamp": pick(&["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], v)},
+        "spec": {
+            "parentRef": {"name": pick(&["one", "one", "two", "none"], v / 2), "namespace": "infra"},
+            "listeners": [
+                {"name": "first", "port": 80, "protocol": pick(&["HTTP", "HTTP", "TCP"], v / 3), "hostname": hostname},
+                {"name": "own", "port": 443, "protocol": "HTTPS", "hostname": "s.example.com",
+                    "tls": {"certificateRefs": [{"name": "cert", "namespace": "infra"}]},
+                    "allowedRoutes": {"namespaces": {"from": "All"}}},
+            ],
+        },
+    })
 }
 
 fn gateway_tls(v: usize) -> Value {
@@ -162,9 +190,10 @@ fn route(v: usize) -> Value {
     let parents = [
         json!([{"name": "one", "namespace": "infra"}]),
         json!([{"name": "one", "namespace": "infra", "sectionName": "second"}, {"name": "two", "namespace": "infra"}]),
-        json!([{"name": "two", "namespace": "infra", "port": 443}]),
+        json!([{"name": "two", "namespace": "infra", "port": 443}, {"kind": "ListenerSet", "name": "s"}]),
+        json!([{"kind": "ListenerSet", "name": "t", "namespace": "infra", "sectionName": "own"}]),
     ];
-    json!({"spec": {"parentRefs": parents[v / 2 % 3], "hostnames": hostnames[v % 5],
+    json!({"spec": {"parentRefs": parents[v / 2 % 4], "hostnames": hostnames[v % 5],
         "rules": [{"matches": [{"path": paths[v % 3]}], "filters": filters[filter], "backendRefs": backends},
             {"matches": [{"path": {"type": "PathPrefix", "value": "/b"}, "method": "GET"}], "backendRefs": [{"name": "x", "port": 80}]}]}})
 }
@@ -230,9 +259,9 @@ impl Model {
         }
     }
 
-    fn translated(&self) -> Snapshot {
+    fn translated(&self, env: &Env) -> Snapshot {
         let events = self.objects.iter().map(|(key, variant)| event(key.clone(), Some(*variant), Epoch(0)));
-        translate::translate(events, &Env::default())
+        translate::translate(events, env)
     }
 }
 
@@ -255,15 +284,16 @@ fn fold(snapshot: &mut Snapshot, delta: proto::Delta) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn incremental_equals_from_scratch(batches in prop::collection::vec(prop::collection::vec(step(world().len()), 1..5), 1..25)) {
+    fn incremental_equals_from_scratch(batches in prop::collection::vec(prop::collection::vec(step(world().len()), 1..5), 1..25), in_pods in any::<bool>()) {
         let world = world();
+        let env = if in_pods { Env::pods() } else { Env::default() };
         let mut model = Model::default();
-        let mut engine = Engine::new(Env::default());
+        let mut engine = Engine::new(env.clone());
         let mut folded = Snapshot::default();
         for (number, batch) in batches.iter().enumerate() {
             let events: Vec<Event> = batch.iter().flat_map(|step| model.events(step, &world)).collect();
             fold(&mut folded, engine.apply(Revision(number as u64 + 1), &events));
-            let scratch = model.translated();
+            let scratch = model.translated(&env);
             prop_assert_eq!(&folded.reports, &scratch.reports, "reports after batch {}: {:?}", number, batch);
             let (folded_puts, scratch_puts): (Vec<_>, Vec<_>) =
                 (folded.puts.values().collect(), scratch.puts.values().collect());
