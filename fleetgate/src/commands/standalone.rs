@@ -2,6 +2,7 @@
 
 mod directory;
 mod kubernetes;
+mod leading;
 mod outputs;
 mod pipeline;
 mod wiring;

@@ -1,6 +1,10 @@
 //! The way to an API server, and what is deployed with it.
 
+pub(crate) mod lease;
 pub(crate) mod proxies;
+mod replicas;
+
+pub(crate) use replicas::share;
 
 use anyhow::Context;
 use kube::config::{KubeConfigOptions, Kubeconfig};

@@ -7,6 +7,7 @@ mod transitions;
 pub(crate) mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use distribute::Feedback;
@@ -32,6 +33,8 @@ pub(crate) struct Statuses {
     published: watch::Sender<Revision>,
     /// Tells that [`Statuses::take_changed`] has something.
     changed: watch::Sender<()>,
+    /// What [`Statuses::programmed`] tells.
+    programmed: watch::Sender<BTreeMap<ResourceKey, u64>>,
     controller: ArcStr,
     needs_proxies: bool,
 }
@@ -48,6 +51,10 @@ struct Inner {
     refusals: BTreeMap<ResourceKey, Refusals>,
     /// What came of the deployment of Gateways' proxies.
     deployed: BTreeMap<ResourceKey, Deployed>,
+    /// Hashes of statuses that are true here, by what they are of.
+    programmed: BTreeMap<ResourceKey, u64>,
+    /// Hashes of statuses that are true by what other replicas say.
+    elsewhere: BTreeMap<ResourceKey, BTreeSet<u64>>,
     /// ListenerSets by the Gateway whose proxies serve them.
     sets: BTreeMap<ResourceKey, BTreeSet<ResourceKey>>,
     /// Objects whose status may be another since it was taken; none while nobody takes them.
@@ -70,6 +77,7 @@ impl Statuses {
             wanted: watch::Sender::default(),
             published: watch::Sender::default(),
             changed: watch::Sender::default(),
+            programmed: watch::Sender::default(),
             controller,
             needs_proxies,
         }
@@ -107,6 +115,13 @@ impl Statuses {
     /// Lets whoever writes statuses know, once the lock is free.
     fn tell(&self, inner: MutexGuard<'_, Inner>) {
         let some = inner.changed.as_ref().is_some_and(|changed| !changed.is_empty());
+        self.programmed.send_if_modified(|programmed| {
+            let changed = *programmed != inner.programmed;
+            if changed {
+                programmed.clone_from(&inner.programmed);
+            }
+            changed
+        });
         drop(inner);
         if some {
             self.changed.send_replace(());
@@ -169,6 +184,27 @@ impl Statuses {
         };
         if changed {
             inner.settle_proxied(gateway);
+        }
+        self.tell(inner);
+    }
+
+    /// Hashes of the statuses of Gateways and ListenerSets that proxies of this replica have made true.
+    pub(crate) fn programmed(&self) -> watch::Receiver<BTreeMap<ResourceKey, u64>> {
+        self.programmed.subscribe()
+    }
+
+    /// Such hashes of other replicas, all that there are.
+    pub(crate) fn programmed_elsewhere(&self, elsewhere: BTreeMap<ResourceKey, BTreeSet<u64>>) {
+        let mut inner = self.lock();
+        if inner.elsewhere == elsewhere {
+            return;
+        }
+        let before = std::mem::replace(&mut inner.elsewhere, elsewhere);
+        let keys: BTreeSet<ResourceKey> = before.keys().chain(inner.elsewhere.keys()).cloned().collect();
+        for key in keys {
+            if before.get(&key) != inner.elsewhere.get(&key) {
+                inner.settle(&key);
+            }
         }
         self.tell(inner);
     }
@@ -278,6 +314,7 @@ impl Inner {
             self.objects.remove(key);
             self.accepted.remove(key);
             self.refusals.remove(key);
+            self.programmed.remove(key);
             if self.gateways.get(key).is_some_and(Gateway::is_unused) {
                 self.gateways.remove(key);
             }
@@ -365,12 +402,13 @@ impl Inner {
     }
 
     fn effective(&self, key: &ResourceKey, entry: &Entry) -> ObjectStatus {
-        let gateway = entry.status.gateway.as_ref().unwrap_or(key);
-        let programming = match self.gateways.get(gateway) {
-            _ if !has_proxies(key) => Programming::Done,
-            Some(gateway) => gateway.programming(entry.needs),
-            None => Gateway::default().programming(entry.needs),
-        };
+        let mut programming = self.programming_here(key, entry);
+        if matches!(programming, Programming::Pending(_))
+            && let Some(hashes) = self.elsewhere.get(key)
+            && hashes.contains(&hash(&entry.status))
+        {
+            programming = Programming::Done;
+        }
         let mut status = effective(key, &entry.status, &programming, self.refusals.get(key));
         if let Some(Proxies::Managed(_)) = &entry.status.proxies {
             join_deployed(&mut status, self.deployed.get(key));
@@ -378,8 +416,32 @@ impl Inner {
         status
     }
 
+    /// Whether proxies of this replica have what the status promises.
+    fn programming_here(&self, key: &ResourceKey, entry: &Entry) -> Programming {
+        let gateway = entry.status.gateway.as_ref().unwrap_or(key);
+        match self.gateways.get(gateway) {
+            _ if !has_proxies(key) => Programming::Done,
+            Some(gateway) => gateway.programming(entry.needs),
+            None => Gateway::default().programming(entry.needs),
+        }
+    }
+
+    /// Notes for other replicas whether proxies of this one have what the status promises.
+    fn note_programmed(&mut self, key: &ResourceKey) {
+        if !has_proxies(key) {
+            return;
+        }
+        let done =
+            self.objects.get(key).filter(|entry| self.programming_here(key, entry) == Programming::Done);
+        match done.map(|entry| hash(&entry.status)) {
+            Some(hash) => drop(self.programmed.insert(key.clone(), hash)),
+            None => drop(self.programmed.remove(key)),
+        }
+    }
+
     /// Brings transition times and the fault log up to date with an object's status.
     fn settle(&mut self, key: &ResourceKey) {
+        self.note_programmed(key);
         let Some(entry) = self.objects.get(key) else {
             let refusals = self.refusals.get(key);
             let status = effective(key, &ObjectStatus::default(), &Programming::Done, refusals);
@@ -395,18 +457,26 @@ impl Inner {
     }
 }
 
+/// Equal on all replicas; routes that come and go make no other one.
+fn hash(status: &ObjectStatus) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    without_routes(status).hash(&mut hasher);
+    hasher.finish()
+}
+
 fn is_accepted(status: &ObjectStatus) -> bool {
     status.conditions.iter().any(|condition| condition.kind == "Accepted" && condition.holds())
 }
 
 /// A route that comes or goes changes the count in a Gateway's status, not whether it is programmed.
 fn differs_in_routes_only(old: &ObjectStatus, new: &ObjectStatus) -> bool {
-    let without = |status: &ObjectStatus| {
-        let mut status = status.clone();
-        status.listeners.iter_mut().for_each(|listener| listener.attached_routes = 0);
-        status
-    };
-    without(old) == without(new)
+    without_routes(old) == without_routes(new)
+}
+
+fn without_routes(status: &ObjectStatus) -> ObjectStatus {
+    let mut status = status.clone();
+    status.listeners.iter_mut().for_each(|listener| listener.attached_routes = 0);
+    status
 }
 
 #[cfg(test)]

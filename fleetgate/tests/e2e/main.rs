@@ -31,6 +31,7 @@ mod nacks;
 mod precedence;
 mod protocols;
 mod redirects;
+mod replicas;
 mod restarts;
 mod retries;
 mod rewrites;

@@ -9,9 +9,6 @@ const READ: &[&str] = &["list", "watch"];
 /// Proxies are looked at, applied, which takes two verbs, and deleted when they are not wanted any more.
 const DEPLOY: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
-/// Kinds that the sources may not read yet: group, plural, whether their status is written.
-const FURTHER: [(&str, &str, bool); 1] = [("gateway.networking.k8s.io", "listenersets", true)];
-
 /// What is deployed for a Gateway, in its namespace.
 const DEPLOYED: [(&str, &str); 7] = [
     ("", "configmaps"),
@@ -24,8 +21,10 @@ const DEPLOYED: [(&str, &str); 7] = [
 ];
 
 /// In fleetgate's own namespace: its authority is made if it is missing, and one replica leads.
-const OWN: [(&str, &str, &[&str]); 2] =
-    [("", "secrets", &["create"]), ("coordination.k8s.io", "leases", &["get", "create", "update", "patch"])];
+const OWN: [(&str, &str, &[&str]); 2] = [
+    ("", "secrets", &["create"]),
+    ("coordination.k8s.io", "leases", &["get", "list", "watch", "create", "update", "patch", "delete"]),
+];
 
 /// A verb on a resource, in one namespace or in all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,9 +48,8 @@ pub(super) fn needed(namespace: &str) -> BTreeSet<Right> {
             verb,
         }));
     };
-    let read = kinds().map(|kind| (kind.kind.group().to_owned(), kind.plural, kind.has_status));
-    let further = FURTHER.into_iter().map(|(group, plural, status)| (group.to_owned(), plural, status));
-    for (group, plural, has_status) in read.chain(further) {
+    for kind in kinds() {
+        let (group, plural, has_status) = (kind.kind.group().to_owned(), kind.plural, kind.has_status);
         add(None, &group, plural, READ);
         if has_status {
             add(None, &group, &format!("{plural}/status"), &["patch"]);

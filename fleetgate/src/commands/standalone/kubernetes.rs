@@ -1,27 +1,27 @@
 //! `--kubernetes`: objects from an API server, Envoys as pods.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use distribute::{Authenticate, Listener, Peer};
 use ingest::kubernetes::source;
-use ingest::kubernetes::status::{self, StatusUpdate};
-use proto::{ClusterId, Kind, ObjectStatus, Proxies, ResourceKey};
+use proto::{ClusterId, ResourceKey};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::leading::Leading;
 use super::limits;
 use super::pipeline::{Mode, Pipeline};
 use crate::admin;
 use crate::args::Standalone;
-use crate::kubernetes::connect;
-use crate::kubernetes::proxies::{Controller, Settings, Wanted, deploy};
+use crate::kubernetes::lease::{Candidate, release};
+use crate::kubernetes::proxies::Settings;
+use crate::kubernetes::{connect, share};
 use crate::pki::{ServerTls, gateway_of, open_authority};
 use crate::state_dir::{self, StateDir};
-use crate::status::Statuses;
+use crate::time::now;
 
 /// Runs until SIGTERM or ctrl-c.
 ///
@@ -48,21 +48,21 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
         namespaces: Vec::new(),
     };
     let (batches, handle) = source::start(client.clone(), options, Arc::clone(&pipeline.keys));
-    let (updates, receiver) = mpsc::channel(64);
     let mut tasks = JoinSet::new();
-    tasks.spawn(status::write(client.clone(), controller, handle.seen().clone(), receiver));
-    let (wanted, proxies) = mpsc::channel(64);
-    tasks.spawn(forward_statuses(Arc::clone(&pipeline.statuses), updates, wanted));
+    let (leads, leading) = watch::channel(false);
+    let (namespace, identity) = (kubernetes.cluster.namespace.clone(), identity());
+    tasks.spawn(Candidate::new(client.clone(), &namespace, &identity).run(leads));
     let statuses = Arc::clone(&pipeline.statuses);
-    let settings = Settings { image: kubernetes.proxy_image.clone(), xds_host: host.clone(), xds_port: port };
-    let controller = Controller {
-        client,
-        settings,
+    let only_there = Leading {
+        client: client.clone(),
+        controller,
         seen: handle.seen().clone(),
+        statuses: Arc::clone(&statuses),
+        settings: Settings { image: kubernetes.proxy_image.clone(), xds_host: host.clone(), xds_port: port },
         authorities: authorities.clone(),
-        tell: Box::new(move |gateway, deployed| statuses.deployed(gateway, deployed)),
     };
-    tasks.spawn(deploy(controller, proxies));
+    tasks.spawn(only_there.whenever(leading.clone()));
+    tasks.spawn(share(client.clone(), namespace.clone(), identity.clone(), statuses, leading));
     let address = admin.local_addr()?;
     tracing::info!(
         "xDS with mutual TLS at {} as {host}:{port}, health at http://{}, admin at http://{address}, state in {}",
@@ -88,52 +88,17 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
         health: Some(health),
         proxies: None,
     };
-    pipeline.run(mode).await
+    let ended = pipeline.run(mode).await;
+    tasks.shutdown().await;
+    release(client, &namespace, &identity).await;
+    ended
 }
 
-/// Hands changed statuses to their writer, and what Gateways need to whoever deploys it, until one of them ends.
-async fn forward_statuses(
-    statuses: Arc<Statuses>,
-    updates: mpsc::Sender<StatusUpdate>,
-    deploy: mpsc::Sender<(ResourceKey, Wanted)>,
-) {
-    let mut changes = statuses.changes();
-    let mut deployed: HashMap<ResourceKey, Proxies> = HashMap::new();
-    loop {
-        for (key, status) in statuses.take_changed() {
-            if key.kind == Kind::GATEWAY
-                && let Some(wanted) = wanted(&mut deployed, &key, status.as_ref())
-                && deploy.send((key.clone(), wanted)).await.is_err()
-            {
-                return;
-            }
-            if updates.send(StatusUpdate { key, status }).await.is_err() {
-                return;
-            }
-        }
-        if changes.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// What has to be deployed now, if that is another thing than before.
-fn wanted(
-    before: &mut HashMap<ResourceKey, Proxies>,
-    gateway: &ResourceKey,
-    status: Option<&ObjectStatus>,
-) -> Option<Wanted> {
-    let Some(status) = status else {
-        return before.remove(gateway).map(|_| Wanted::Nothing);
-    };
-    // Of a Gateway that is not accepted all stays as it is.
-    let now = status.proxies.clone()?;
-    let old = before.insert(gateway.clone(), now.clone());
-    match now {
-        _ if old.as_ref() == Some(&now) => None,
-        Proxies::SelfManaged => Some(Wanted::Nothing),
-        Proxies::Managed(spec) => Some(Wanted::Managed(spec)),
-    }
+/// A name that no other replica has: in a cluster the pod's, and some chance.
+fn identity() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let chance = blake3::hash(format!("{host} {} {}", std::process::id(), now()).as_bytes());
+    format!("{host}_{}", &chance.to_hex()[..8])
 }
 
 async fn bind(address: std::net::SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {

@@ -1,0 +1,104 @@
+//! What only the leading replica does: write statuses, deploy proxies.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ingest::kubernetes::source::Seen;
+use ingest::kubernetes::status::{self, StatusUpdate};
+use kube::Client;
+use proto::{ArcStr, Kind, ObjectStatus, Proxies, ResourceKey};
+use tokio::sync::{mpsc, watch};
+
+use crate::kubernetes::proxies::{Controller, Settings, Wanted, deploy};
+use crate::pki::Authority;
+use crate::status::Statuses;
+
+/// All that it takes.
+#[derive(Clone)]
+pub(super) struct Leading {
+    pub(super) client: Client,
+    /// Our `controllerName`.
+    pub(super) controller: ArcStr,
+    pub(super) seen: Seen,
+    pub(super) statuses: Arc<Statuses>,
+    pub(super) settings: Settings,
+    pub(super) authorities: watch::Receiver<Arc<Authority>>,
+}
+
+impl Leading {
+    /// Does it whenever this replica leads, until nobody says any more whether it does.
+    pub(super) async fn whenever(self, mut leads: watch::Receiver<bool>) {
+        loop {
+            if leads.wait_for(|leads| *leads).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = self.clone().lead() => {}
+                lost = leads.wait_for(|leads| !leads) => if lost.is_err() { return },
+            }
+        }
+    }
+
+    async fn lead(self) {
+        let (updates, receiver) = mpsc::channel(64);
+        let (wanted, proxies) = mpsc::channel(64);
+        let statuses = Arc::clone(&self.statuses);
+        let controller = Controller {
+            client: self.client.clone(),
+            settings: self.settings,
+            seen: self.seen.clone(),
+            authorities: self.authorities,
+            tell: Box::new(move |gateway, deployed| statuses.deployed(gateway, deployed)),
+        };
+        tokio::join!(
+            status::write(self.client, self.controller, self.seen, receiver),
+            forward_statuses(self.statuses, updates, wanted),
+            deploy(controller, proxies),
+        );
+    }
+}
+
+/// Hands changed statuses to their writer, and what Gateways need to whoever deploys it, until one of them ends.
+async fn forward_statuses(
+    statuses: Arc<Statuses>,
+    updates: mpsc::Sender<StatusUpdate>,
+    deploy: mpsc::Sender<(ResourceKey, Wanted)>,
+) {
+    let mut changes = statuses.changes();
+    let mut deployed: HashMap<ResourceKey, Proxies> = HashMap::new();
+    loop {
+        for (key, status) in statuses.take_changed() {
+            if key.kind == Kind::GATEWAY
+                && let Some(wanted) = wanted(&mut deployed, &key, status.as_ref())
+                && deploy.send((key.clone(), wanted)).await.is_err()
+            {
+                return;
+            }
+            if updates.send(StatusUpdate { key, status }).await.is_err() {
+                return;
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What has to be deployed now, if that is another thing than before.
+fn wanted(
+    before: &mut HashMap<ResourceKey, Proxies>,
+    gateway: &ResourceKey,
+    status: Option<&ObjectStatus>,
+) -> Option<Wanted> {
+    let Some(status) = status else {
+        return before.remove(gateway).map(|_| Wanted::Nothing);
+    };
+    // Of a Gateway that is not accepted all stays as it is.
+    let now = status.proxies.clone()?;
+    let old = before.insert(gateway.clone(), now.clone());
+    match now {
+        _ if old.as_ref() == Some(&now) => None,
+        Proxies::SelfManaged => Some(Wanted::Nothing),
+        Proxies::Managed(spec) => Some(Wanted::Managed(spec)),
+    }
+}
