@@ -16,7 +16,8 @@ use crate::objects::{Files, Hosts};
   cargo run --release -p loadtest -- churn --routes 10000 -o json
   cargo run --release -p loadtest -- coldstart --routes 10000 --check
   cargo run --release -p loadtest -- tables --routes 100,1000,10000,100000 --plot tables.svg
-  cargo run --release -p loadtest -- requests --check"
+  cargo run --release -p loadtest -- requests --check
+  cargo xtask testbed shell -- target/release/loadtest cluster"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Coldstart(Load),
     /// Small tables against one table a listener (plain RDS): changes, bytes, CPU, memory, cold start
     Tables(TablesLoad),
+    /// fleetgate in a cluster: objects taken by the API server -> answers and statuses
+    Cluster(ClusterLoad),
     /// Small tables against one table a listener (plain RDS): CPU a request and requests a second
     Requests(RequestsLoad),
 }
@@ -109,6 +112,24 @@ pub(crate) struct TablesLoad {
     /// Draw p50 of both against the number of routes, both axes logarithmic
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClusterLoad {
+    /// Routes that are made and removed at once
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) attached: u32,
+    /// Routes that are made one after another
+    #[arg(long, value_name = "N", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) routes: u32,
+    /// Measured changes of an endpoint, with all these routes
+    #[arg(long, value_name = "K", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) changes: u32,
+    /// An address of this machine that proxies reach, for the backends
+    #[arg(long, value_name = "IP", default_value = "10.64.0.1")]
+    pub(crate) node: std::net::IpAddr,
     #[command(flatten)]
     pub(crate) outcome: Outcome,
 }

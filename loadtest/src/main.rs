@@ -5,6 +5,7 @@ mod asked;
 mod bed;
 mod changes;
 mod check;
+mod cluster;
 mod coldstart;
 mod control_plane;
 mod directory;
@@ -58,6 +59,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Churn(load) => against_floor(load, "churn", churn),
         Command::Coldstart(load) => against_floor(load, "coldstart", coldstart),
         Command::Tables(load) => compare_tables(load),
+        Command::Cluster(load) => cluster::run(load),
         Command::Requests(load) => compare_requests(load),
     }
 }

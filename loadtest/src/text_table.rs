@@ -1,5 +1,6 @@
 //! The table for people.
 
+use crate::check::Check;
 use crate::report::Run;
 
 /// All runs, the columns that any of them measured, and the targets of each.
@@ -29,6 +30,16 @@ pub(crate) fn render<R: Run>(records: &[R]) -> String {
         }
     }
     text
+}
+
+/// Targets alone.
+pub(crate) fn checks_table(checks: &[Check]) -> String {
+    let mut rows = vec![["what", "target", "reached", ""].map(str::to_owned).to_vec()];
+    rows.extend(checks.iter().map(|check| {
+        let verdict = if check.ok { "ok" } else { "MISSED" };
+        vec![check.what.to_owned(), number(check.target), number(check.reached), verdict.to_owned()]
+    }));
+    align(&rows)
 }
 
 /// A figure with the digits that mean something, or `-`.
