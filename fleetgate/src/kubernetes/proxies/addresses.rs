@@ -1,10 +1,12 @@
-//! The addresses that a Gateway's Services were given.
+//! The addresses that a Gateway's Services were given, and whether there is a pod behind them.
+
+use std::sync::Arc;
 
 use proto::{ArcStr, ProxySpec, ResourceKey, literal};
 use serde_json::Value;
 
-use super::Deployed;
-use super::owned::{Objects, What};
+use super::owned::{Objects, Observed, What};
+use super::{Deployed, names};
 
 /// What its Services say of a Gateway's addresses; they are in the order of `spec.addresses`.
 pub(super) fn deployed(
@@ -25,6 +27,14 @@ pub(super) fn deployed(
             deployed.problem = Some(problem(gateway, name, asked));
         }
         deployed.addresses.extend(given);
+    }
+    let is_available = |((what, _), observed): (&(What, String), &Arc<Observed>)| {
+        *what == What::Deployment && observed.is_available
+    };
+    if deployed.problem.is_none() && !objects.iter().any(is_available) {
+        let message =
+            format!("no pod of Deployment {}/{} is ready yet", gateway.namespace, names::proxy(gateway));
+        deployed.problem = Some((literal!("Pending"), message));
     }
     deployed
 }

@@ -71,6 +71,8 @@ pub(super) struct Observed {
     pub(super) fingerprint: blake3::Hash,
     /// Services: the whole object; else null.
     pub(super) service: Value,
+    /// Deployments: a pod is ready.
+    pub(super) is_available: bool,
 }
 
 impl Observed {
@@ -83,13 +85,14 @@ impl Observed {
             });
         }
         let service = if what == What::Service { shown.clone() } else { Value::Null };
+        let is_available = shown["status"]["availableReplicas"].as_u64().is_some_and(|pods| pods > 0);
         if let Some(fields) = shown.as_object_mut() {
             fields.remove("status");
             fields.remove("apiVersion");
             fields.remove("kind");
         }
         let fingerprint = blake3::hash(shown.to_string().as_bytes());
-        Observed { uid: object.uid().unwrap_or_default(), fingerprint, service }
+        Observed { uid: object.uid().unwrap_or_default(), fingerprint, service, is_available }
     }
 }
 
