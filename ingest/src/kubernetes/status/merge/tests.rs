@@ -98,6 +98,7 @@ fn a_gateway_keeps_conditions_of_types_that_are_not_ours() {
         observed_generation: 1,
         conditions: accepted(true),
         listeners: vec![listener],
+        attached_listener_sets: 3,
         addresses: vec!["192.0.2.1".into(), "lb.example.com".into()],
         ..ObjectStatus::default()
     };
@@ -112,7 +113,7 @@ fn a_gateway_keeps_conditions_of_types_that_are_not_ours() {
         (&odd, &json!(4))
     );
     assert_eq!(merged["addresses"][1], json!({"type": "Hostname", "value": "lb.example.com"}));
-    assert_eq!(merged["attachedListenerSets"], 2);
+    assert_eq!(merged["attachedListenerSets"], 3);
     assert_eq!(merge(&Kind::GATEWAY, LATER, &merged, Some(&ours)), None);
     assert_eq!(merge(&Kind::GATEWAY, LATER, &merged, None), None, "a Gateway that is not ours is left alone");
 }
