@@ -118,6 +118,25 @@ fn a_gateway_keeps_conditions_of_types_that_are_not_ours() {
 }
 
 #[test]
+fn a_listener_set_has_its_listeners_unless_its_gateway_is_not_ours() {
+    let listener = ListenerStatus {
+        name: "http".into(),
+        attached_routes: 1,
+        supported_kinds: Vec::new(),
+        conditions: accepted(true),
+    };
+    let ours =
+        ObjectStatus { conditions: accepted(true), listeners: vec![listener], ..ObjectStatus::default() };
+    let merged = merge(&Kind::LISTENER_SET, NOW, &json!({}), Some(&ours)).unwrap();
+    assert_eq!(merged["listeners"][0]["attachedRoutes"], 1);
+    assert_eq!(merged["conditions"][0]["type"], "Accepted");
+    assert_eq!(merge(&Kind::LISTENER_SET, LATER, &merged, Some(&ours)), None);
+    let nobodys = ObjectStatus::default();
+    assert_eq!(merge(&Kind::LISTENER_SET, LATER, &merged, Some(&nobodys)), None);
+    assert_eq!(merge(&Kind::LISTENER_SET, LATER, &merged, None), None);
+}
+
+#[test]
 fn a_class_lists_its_features_and_a_long_message_is_cut() {
     let long = Condition::new("Accepted", true, "Accepted", "é".repeat(20_000));
     let ours = ObjectStatus {
