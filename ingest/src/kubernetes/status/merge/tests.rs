@@ -99,6 +99,7 @@ fn a_gateway_keeps_conditions_of_types_that_are_not_ours() {
         conditions: accepted(true),
         listeners: vec![listener],
         addresses: vec!["192.0.2.1".into(), "lb.example.com".into()],
+        attached_listener_sets: 3,
         ..ObjectStatus::default()
     };
     let merged = merge(&Kind::GATEWAY, NOW, &live, Some(&ours)).unwrap();
@@ -112,7 +113,10 @@ fn a_gateway_keeps_conditions_of_types_that_are_not_ours() {
         (&odd, &json!(4))
     );
     assert_eq!(merged["addresses"][1], json!({"type": "Hostname", "value": "lb.example.com"}));
-    assert_eq!(merged["attachedListenerSets"], 2);
+    assert_eq!(merged["attachedListenerSets"], 3);
+    let none = ObjectStatus { attached_listener_sets: 0, ..ours.clone() };
+    let without = merge(&Kind::GATEWAY, LATER, &merged, Some(&none)).unwrap();
+    assert_eq!(without["attachedListenerSets"], 0);
     assert_eq!(merge(&Kind::GATEWAY, LATER, &merged, Some(&ours)), None);
     assert_eq!(merge(&Kind::GATEWAY, LATER, &merged, None), None, "a Gateway that is not ours is left alone");
 }
