@@ -203,7 +203,7 @@ impl Statuses {
         let keys: BTreeSet<ResourceKey> = before.keys().chain(inner.elsewhere.keys()).cloned().collect();
         for key in keys {
             if before.get(&key) != inner.elsewhere.get(&key) {
-                inner.settle(&key);
+                inner.settle_proxied(&key);
             }
         }
         self.tell(inner);
