@@ -4,7 +4,7 @@
 //! level 0   class        backend (Service, port, protocol, TLS policy)
 //! level 1   gateway (listeners, hostnames, conflicts, certificates)
 //! level 2   route (attachment, references, encoded routes)
-//! level 3   virtual host   route table   listener   cluster   gateway status   policy status
+//! level 3   virtual host   route table   listener   cluster   gateway status   listener set status   policy status
 //! level 4   endpoints   secret
 //! ```
 //!

@@ -203,7 +203,7 @@ impl Statuses {
         let keys: BTreeSet<ResourceKey> = before.keys().chain(inner.elsewhere.keys()).cloned().collect();
         for key in keys {
             if before.get(&key) != inner.elsewhere.get(&key) {
-                inner.settle(&key);
+                inner.settle_proxied(&key);
             }
         }
         self.tell(inner);
@@ -350,7 +350,7 @@ impl Inner {
                 self.objects.insert(key.clone(), entry);
             }
         }
-        self.settle(key);
+        self.settle_proxied(key);
     }
 
     /// Notes which Gateway a ListenerSet belongs to.
@@ -409,6 +409,11 @@ impl Inner {
         {
             programming = Programming::Done;
         }
+        if programming == Programming::Done
+            && let Some(gateway) = &entry.status.gateway
+        {
+            programming = self.programming_of_parent(gateway);
+        }
         let mut status = effective(key, &entry.status, &programming, self.refusals.get(key));
         if let Some(Proxies::Managed(_)) = &entry.status.proxies {
             join_deployed(&mut status, self.deployed.get(key));
@@ -423,6 +428,16 @@ impl Inner {
             _ if !has_proxies(key) => Programming::Done,
             Some(gateway) => gateway.programming(entry.needs),
             None => Gateway::default().programming(entry.needs),
+        }
+    }
+
+    /// A ListenerSet is programmed only while its Gateway is.
+    fn programming_of_parent(&self, gateway: &ResourceKey) -> Programming {
+        let status = self.objects.get(gateway).map(|entry| self.effective(gateway, entry));
+        let conditions = status.map(|status| status.conditions).unwrap_or_default();
+        match conditions.into_iter().find(|one| one.kind == "Programmed" && !one.holds()) {
+            Some(one) => Programming::Pending(format!("the Gateway: {}", one.message)),
+            None => Programming::Done,
         }
     }
 

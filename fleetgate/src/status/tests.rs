@@ -1,6 +1,6 @@
 use distribute::Feedback;
 use distribute::shard::Blame;
-use proto::report::ParentStatus;
+use proto::report::{ListenerStatus, ParentStatus};
 use proto::{Condition, Delta, Kind, ObjectStatus, Put, Report, ResourceKey, Revision, XdsKey, XdsKind};
 use serde_json::Value;
 
@@ -163,4 +163,48 @@ fn a_server_is_ready_before_its_proxies_are() {
     statuses.listed(Box::new(|_, _| None));
     statuses.published(&delta(5, vec![gateway_report()]));
     assert!(statuses.missing_to_serve().is_empty() && !statuses.missing().is_empty());
+}
+
+#[test]
+fn a_listener_set_is_programmed_with_its_gateway() {
+    let set = ResourceKey::local(Kind::LISTENER_SET, "apps", "extra");
+    let conditions: Vec<Condition> =
+        ["Accepted", "Programmed"].map(|kind| Condition::new(kind, true, kind, "")).into();
+    let listener = ListenerStatus {
+        name: "extra".into(),
+        attached_routes: 0,
+        supported_kinds: Vec::new(),
+        conditions: conditions.clone(),
+    };
+    let status = ObjectStatus {
+        conditions,
+        listeners: vec![listener],
+        gateway: Some(gateway()),
+        ..ObjectStatus::default()
+    };
+    let report = Report { key: set.clone(), status: Some(status) };
+    let statuses = statuses();
+    let shown = || {
+        let all = statuses.to_json();
+        let found = all["objects"].as_array().unwrap().iter().find(|one| one["kind"] == "ListenerSet");
+        let status = found.unwrap()["status"].clone();
+        let programmed = |of: &Value| of["conditions"][1]["status"].as_str().unwrap().to_owned();
+        assert_eq!(programmed(&status), programmed(&status["listeners"][0]));
+        programmed(&status)
+    };
+    let _changes = statuses.changes();
+    statuses.published(&delta(5, vec![gateway_report(), report]));
+    assert_eq!(shown(), "False");
+    statuses.feedback(&connected(), &[]);
+    statuses.take_changed();
+    statuses.feedback(&acked(5), &[]);
+    assert_eq!(shown(), "True");
+    assert!(statuses.take_changed().iter().any(|(key, _)| *key == set), "its status is written anew");
+
+    let mut unusable = gateway_report();
+    let conditions = &mut unusable.status.as_mut().unwrap().conditions;
+    conditions[1] = Condition::new("Programmed", false, "AddressNotUsable", "no");
+    statuses.published(&delta(6, vec![unusable]));
+    statuses.feedback(&acked(6), &[]);
+    assert_eq!(shown(), "False", "not without its Gateway");
 }

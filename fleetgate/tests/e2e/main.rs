@@ -21,6 +21,7 @@ mod helm;
 mod hostnames;
 mod https;
 mod kubernetes;
+mod listener_sets;
 mod listeners;
 mod live;
 mod managed;

@@ -90,7 +90,7 @@ async fn scenarios(scene: &Scene, load: &ClusterLoad, checks: &mut Vec<Check>) -
 
 fn backend(load: &ClusterLoad, name: &str, port: u16) -> anyhow::Result<Backend> {
     let own = std::env::current_exe()?;
-    let echo = own.parent().unwrap_or(Path::new(".")).join("echo");
+    let echo = own.parent().unwrap_or_else(|| Path::new(".")).join("echo");
     let listen = format!("{}:{port}", load.node);
     let child = Command::new(&echo)
         .args(["--listen", &listen, "--name", name])

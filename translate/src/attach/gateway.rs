@@ -1,4 +1,4 @@
-//! A Gateway: its listeners, and conflicts between them.
+//! A Gateway: its listeners, its ListenerSets, and what its proxies need.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,11 +6,10 @@ use std::sync::Arc;
 use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
 use super::proxies::Parameters;
-use super::{addresses, backend_tls, fault, frontend_tls, listener, listener_set, proxies, sentence};
+use super::{addresses, backend_tls, conflicts, fault, frontend_tls, listener, listener_set, proxies};
 use crate::engine::{Cx, Output};
 use crate::env::Placement;
 use crate::graph::{GatewayIr, ListenerIr, NodeKey, Scheme, Value, Verdict};
-use crate::hostname;
 use crate::model::Gateway;
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
@@ -44,13 +43,13 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
     let mut listeners: Vec<ListenerIr> = Vec::new();
     for (index, listener) in gateway.spec.listeners.iter().enumerate() {
         let mut ir = listener::resolve(key, index, listener, cx, &mut faults);
-        find_conflict(key, index, &listeners, &mut ir, &mut faults);
+        conflicts::find(index, listener, &listeners, &mut ir, &mut faults);
         listeners.push(ir);
     }
     let own = listeners.len();
     let mut sets = listener_set::attach(key, gateway, &mut listeners, cx);
     frontend_tls::validate_clients(key, gateway, &mut listeners, cx, &mut faults);
-    mark_overlaps(&mut listeners);
+    conflicts::mark_overlaps(&mut listeners);
     let (addresses, refused) = addresses::resolve(key, gateway, &cx.env().placement, &mut faults);
     let (parameters, unread) = match parameters(key, gateway, class, cx) {
         Ok(parameters) => (parameters, None),
@@ -104,70 +103,6 @@ fn table_name(listener: &ListenerIr) -> Option<ArcStr> {
         Scheme::Http => format!("http/{}", listener.port).into(),
         Scheme::Https => format!("https/{}/{}", listener.port, listener.hostname).into(),
     })
-}
-
-/// The first listener of a port and hostname wins.
-pub(super) fn find_conflict(
-    key: &ResourceKey,
-    index: usize,
-    before: &[ListenerIr],
-    listener: &mut ListenerIr,
-    faults: &mut Vec<Fault>,
-) {
-    // Of a protocol that nobody serves it is told too where its port is taken.
-    if !listener.accepted.holds && listener.scheme.is_some() {
-        return;
-    }
-    let winner = |other: &&ListenerIr| other.accepted.holds && other.port == listener.port;
-    let same_name = before.iter().any(|other| other.is(listener));
-    let protocol = before.iter().filter(winner).find(|other| other.scheme != listener.scheme);
-    let hostname = before
-        .iter()
-        .filter(|_| listener.scheme.is_some())
-        .filter(winner)
-        .find(|other| other.hostname == listener.hostname);
-    let (reason, field, problem) = if same_name {
-        (literal!("HostnameConflict"), "name", format!("another listener is named {} too", listener.name))
-    } else if let Some(other) = protocol {
-        let problem = format!("listener {} has another protocol on port {}", other.name, other.port);
-        (literal!("ProtocolConflict"), "protocol", problem)
-    } else if let Some(other) = hostname {
-        let problem = format!("listener {} has the same port, protocol and hostname", other.name);
-        (literal!("HostnameConflict"), "hostname", problem)
-    } else {
-        return;
-    };
-    let fault =
-        fault(key, format!("spec.listeners[{index}].{field}"), problem, "change or remove one of them");
-    listener.accepted = Verdict::no(reason.clone(), sentence(&fault));
-    listener.conflicted = Verdict::yes(reason, sentence(&fault));
-    faults.push(fault);
-}
-
-/// HTTPS listeners whose hostnames overlap may get each other's requests over a reused connection;
-/// those are answered 421 (GEP-3567).
-fn mark_overlaps(listeners: &mut [ListenerIr]) {
-    let tls: Vec<ListenerIr> = listeners
-        .iter()
-        .filter(|listener| listener.scheme == Some(Scheme::Https) && listener.accepted.holds)
-        .cloned()
-        .collect();
-    for listener in listeners.iter_mut().filter(|l| l.scheme == Some(Scheme::Https) && l.accepted.holds) {
-        let other = tls.iter().find(|other| {
-            !other.is(listener)
-                && other.port == listener.port
-                && hostname::intersection(&other.hostname, &listener.hostname).is_some()
-        });
-        listener.overlapping = other.map(|other| {
-            Verdict::yes(
-                literal!("OverlappingHostnames"),
-                format!(
-                    "hostnames overlap with those of listener {}; misdirected requests are answered 421",
-                    other.name
-                ),
-            )
-        });
-    }
 }
 
 /// What a parametersRef says; where proxies are no pods, nothing is read.

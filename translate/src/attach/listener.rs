@@ -76,7 +76,7 @@ fn resolve_kinds(
         return;
     };
     for (index, kind) in kinds.iter().enumerate() {
-        let group = kind.group.as_deref().unwrap_or("owner.networking.k8s.io");
+        let group = kind.group.as_deref().unwrap_or("gateway.networking.k8s.io");
         let wanted = Kind::new(group, &kind.kind);
         if wanted == Kind::HTTP_ROUTE {
             if !ir.supported_kinds.contains(&wanted) {

@@ -2,14 +2,14 @@
 
 use proto::{Kind, ResourceKey, literal};
 
-use super::gateway::find_conflict;
-use super::{fault, listener, namespaces, sentence};
+use super::{conflicts, listener, namespaces};
 use crate::engine::Cx;
 use crate::graph::{AttachedSet, GatewayIr, IndexKey, ListenerIr, Verdict};
 use crate::model::{Gateway, ListenerSet};
 
 /// Adds the listeners of all ListenerSets that may attach after the Gateway's own: the oldest set first, then by
-/// namespace and name.
+/// namespace and name. One that may not attach leaves no trace here, so that nobody outside can have the Gateway's
+/// routes made anew.
 pub(super) fn attach(
     key: &ResourceKey,
     gateway: &Gateway,
@@ -17,28 +17,22 @@ pub(super) fn attach(
     cx: &mut Cx<'_>,
 ) -> Vec<AttachedSet> {
     let keys: Vec<ResourceKey> = cx.members(IndexKey::ListenerSetsOf(key.clone())).cloned().collect();
-    let objects = keys.into_iter().filter_map(|set| Some((cx.object::<ListenerSet>(&set)?, set)));
-    let mut sets: Vec<_> = objects.collect();
+    let mut sets = Vec::new();
+    for set in keys {
+        if may_attach(&set, key, gateway, cx) {
+            sets.extend(cx.object::<ListenerSet>(&set).map(|object| (object, set)));
+        }
+    }
     sets.sort_by(|(a, a_key), (b, b_key)| {
         let rank = |set: &ListenerSet| set.metadata.creation_timestamp.clone();
-        (rank(a), &a_key.namespace, &a_key.name).cmp(&(rank(b), &b_key.namespace, &b_key.name))
+        (rank(a), a_key.namespaced_name()).cmp(&(rank(b), b_key.namespaced_name()))
     });
     let mut attached = Vec::with_capacity(sets.len());
     for (set, set_key) in sets {
         let mut faults = Vec::new();
-        if !may_attach(&set_key, key, gateway, cx) {
-            let problem =
-                format!("Gateway {} does not allow ListenerSets of this namespace", key.namespaced_name());
-            let fault =
-                fault(&set_key, "spec.parentRef", problem, "let its spec.allowedListeners allow them");
-            let accepted = Verdict::no(literal!("NotAllowed"), sentence(&fault));
-            faults.push(fault);
-            attached.push(AttachedSet { key: set_key, accepted, faults });
-            continue;
-        }
         for (index, listener) in set.spec.listeners.iter().enumerate() {
             let mut ir = listener::resolve(&set_key, index, listener, cx, &mut faults);
-            find_conflict(&set_key, index, listeners, &mut ir, &mut faults);
+            conflicts::find(index, listener, listeners, &mut ir, &mut faults);
             listeners.push(ir);
         }
         let accepted = Verdict::yes(literal!("Accepted"), literal!("all listeners are accepted"));

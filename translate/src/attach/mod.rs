@@ -5,6 +5,7 @@ pub(crate) mod backend;
 mod backend_tls;
 pub(crate) mod ca;
 pub(crate) mod class;
+mod conflicts;
 mod frontend_tls;
 pub(crate) mod gateway;
 pub(crate) mod gateway_status;

@@ -88,6 +88,10 @@ fn listeners_of<'g>(
         .filter(|listener| parent.section_name.as_ref().is_none_or(|section| *section == listener.name))
         .filter(|listener| parent.port.is_none_or(|port| port == listener.port))
         .collect();
+    if gateway.of(owner).next().is_none() {
+        let message = format!("{} {} is not attached to its Gateway", parent.kind, parent.name);
+        return Err((literal!("NoMatchingParent"), message));
+    }
     if named.is_empty() {
         let section = parent.section_name.as_ref().map(|name| format!(" named {name}")).unwrap_or_default();
         let port = parent.port.map(|port| format!(" on port {port}")).unwrap_or_default();

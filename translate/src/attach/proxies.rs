@@ -1,6 +1,6 @@
 //! Who runs a Gateway's proxies, and what of: GatewayParameters, `spec.infrastructure`, ports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proto::{
@@ -88,9 +88,9 @@ pub(super) fn spec(
     addresses: Vec<ArcStr>,
 ) -> Proxies {
     let Parameters::Managed(parameters) = parameters else { return Proxies::SelfManaged };
+    let names = names(listeners);
     let port = |(port, target): (&u16, &u16)| {
-        let first = listeners.iter().find(|listener| listener.port == *port);
-        first.map(|listener| ProxyPort { name: listener.name.clone(), port: *port, target: *target })
+        names.get(port).map(|name| ProxyPort { name: name.clone(), port: *port, target: *target })
     };
     let infrastructure = gateway.spec.infrastructure.clone().unwrap_or_default();
     Proxies::Managed(Arc::new(ProxySpec {
@@ -100,6 +100,25 @@ pub(super) fn spec(
         addresses,
         parameters: JsonText::of(&parameters),
     }))
+}
+
+/// A name for each port: that of its first listener. Of ListenerSets, several may have listeners of one name; then
+/// the Gateway's own keeps it.
+fn names(listeners: &[ListenerIr]) -> BTreeMap<u16, ArcStr> {
+    let mut names = BTreeMap::new();
+    let mut taken = BTreeSet::new();
+    for listener in listeners.iter().filter(|listener| listener.scheme.is_some()) {
+        if names.contains_key(&listener.port) {
+            continue;
+        }
+        let mut name = listener.name.to_string();
+        // Names of a Service's ports have no dots.
+        while !taken.insert(name.replace('.', "-")) {
+            name = format!("{name}-{}", listener.port);
+        }
+        names.insert(listener.port, name.into());
+    }
+    names
 }
 
 /// The port that a pod binds for each port of its Gateway. Also of listeners that are not accepted at the moment: the

@@ -62,7 +62,7 @@ pub(crate) struct GatewayIr {
     /// Secret with the certificate that it shows to backends.
     pub(crate) client_certificate: Option<ResourceKey>,
     pub(crate) faults: Vec<Fault>,
-    /// ListenerSets that want to attach, in the order of their precedence.
+    /// ListenerSets that it allows, in the order of their precedence.
     pub(crate) sets: Vec<AttachedSet>,
 }
 

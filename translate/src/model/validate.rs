@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Namespace, ReferenceGrant,
-    Secret, Service,
+    BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, ListenerSet, Namespace,
+    ReferenceGrant, Secret, Service,
 };
 
 /// Faults of an object's form: fields of the wrong type, missing fields, unknown fields under `spec`.
@@ -15,6 +15,7 @@ pub fn validate(key: &ResourceKey, object: &Value) -> Vec<Fault> {
     match &key.kind {
         kind if *kind == Kind::HTTP_ROUTE => check::<HttpRoute>(key, object, true),
         kind if *kind == Kind::GATEWAY => check::<Gateway>(key, object, false),
+        kind if *kind == Kind::LISTENER_SET => check::<ListenerSet>(key, object, false),
         kind if *kind == Kind::GATEWAY_CLASS => check::<GatewayClass>(key, object, true),
         kind if *kind == Kind::REFERENCE_GRANT => check::<ReferenceGrant>(key, object, true),
         kind if *kind == Kind::BACKEND_TLS_POLICY => check::<BackendTlsPolicy>(key, object, true),

@@ -114,8 +114,30 @@ fn a_gateway_keeps_conditions_of_types_that_are_not_ours() {
     );
     assert_eq!(merged["addresses"][1], json!({"type": "Hostname", "value": "lb.example.com"}));
     assert_eq!(merged["attachedListenerSets"], 3);
+    let none = ObjectStatus { attached_listener_sets: 0, ..ours.clone() };
+    let without = merge(&Kind::GATEWAY, LATER, &merged, Some(&none)).unwrap();
+    assert_eq!(without["attachedListenerSets"], 0);
     assert_eq!(merge(&Kind::GATEWAY, LATER, &merged, Some(&ours)), None);
     assert_eq!(merge(&Kind::GATEWAY, LATER, &merged, None), None, "a Gateway that is not ours is left alone");
+}
+
+#[test]
+fn a_listener_set_has_its_listeners_unless_its_gateway_is_not_ours() {
+    let listener = ListenerStatus {
+        name: "http".into(),
+        attached_routes: 1,
+        supported_kinds: Vec::new(),
+        conditions: accepted(true),
+    };
+    let ours =
+        ObjectStatus { conditions: accepted(true), listeners: vec![listener], ..ObjectStatus::default() };
+    let merged = merge(&Kind::LISTENER_SET, NOW, &json!({}), Some(&ours)).unwrap();
+    assert_eq!(merged["listeners"][0]["attachedRoutes"], 1);
+    assert_eq!(merged["conditions"][0]["type"], "Accepted");
+    assert_eq!(merge(&Kind::LISTENER_SET, LATER, &merged, Some(&ours)), None);
+    let nobodys = ObjectStatus::default();
+    assert_eq!(merge(&Kind::LISTENER_SET, LATER, &merged, Some(&nobodys)), None);
+    assert_eq!(merge(&Kind::LISTENER_SET, LATER, &merged, None), None);
 }
 
 #[test]
