@@ -191,6 +191,8 @@ fn shell(options: &Options) -> anyhow::Result<ExitCode> {
     let error = Command::new("nsenter")
         .arg(format!("--target={}", running.init.pid))
         .args(["--net", "--mount", "--pid", "--uts", "--ipc"])
+        // Another mount namespace begins at its root.
+        .arg(format!("--wdns={}", std::env::current_dir()?.display()))
         .arg("--")
         .args(command)
         .env("KUBECONFIG", dir.kubeconfig())

@@ -15,6 +15,7 @@ const NAMESPACE: &str = "loadtest";
 const AT_A_TIME: usize = 16;
 
 /// The API server.
+#[derive(Clone)]
 pub(super) struct Api {
     client: Client,
 }

@@ -1,5 +1,6 @@
 //! Routes one after another: from the API server's answer to the first 200.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -14,41 +15,46 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) async fn measure(scene: &Scene, count: usize, checks: &mut Vec<Check>) -> anyhow::Result<()> {
     let mut web = Web::new(scene.address);
+    let mut kinds: BTreeMap<(u16, String), usize> = BTreeMap::new();
     let (mut times, mut wrong) = (Vec::with_capacity(count), 0.0);
     for number in 0..count {
         let host = Api::host(number);
         // Asked all the time, as a client would that waits for it.
-        let created = scene.api.create_route(number);
-        let mut created = std::pin::pin!(created);
+        let api = scene.api.clone();
+        let mut creating =
+            Some(tokio::spawn(async move { api.create_route(number).await.map(|()| Instant::now()) }));
         let mut since: Option<Instant> = None;
         loop {
-            let status = tokio::select! {
-                biased;
-                done = &mut created, if since.is_none() => {
-                    done?;
-                    since = Some(Instant::now());
-                    continue;
-                }
-                answer = web.get(&host) => answer.0,
-            };
-            match (status, since) {
+            if let Some(created) = creating.take_if(|creating| creating.is_finished()) {
+                since = Some(created.await??);
+            }
+            let status = web.get(&host).await;
+            match (status.0, since) {
                 (200, Some(since)) => {
                     times.push(since.elapsed().as_secs_f64() * 1e3);
                     break;
                 }
                 // It may be live before the API server's answer is here.
                 (200, None) => {
-                    created.await?;
+                    if let Some(creating) = creating.take() {
+                        creating.await??;
+                    }
                     times.push(0.0);
                     break;
                 }
                 (404, _) => {}
-                _ => wrong += 1.0,
+                _ => {
+                    wrong += 1.0;
+                    *kinds.entry(status).or_default() += 1;
+                }
             }
             if since.is_some_and(|since| since.elapsed() > PATIENCE) {
                 bail!("{host} is not live after {} s", PATIENCE.as_secs());
             }
         }
+    }
+    for ((status, body), count) in &kinds {
+        eprintln!("{count} x {status} {body}");
     }
     let of = |slice: &[f64], p| percentile(slice, p).unwrap_or_default();
     let third = (times.len() / 3).max(1);

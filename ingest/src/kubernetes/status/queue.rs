@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use proto::ResourceKey;
+use proto::{Kind, ResourceKey};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// An object that was not written for so long is quiet.
@@ -27,11 +27,16 @@ struct Entry {
     refusals: u32,
 }
 
+/// When, and by what came first; objects.
+type Turns = BTreeMap<(Instant, u64), ResourceKey>;
+
 /// Objects with a status to write, in the order of their turns. A clock is passed in.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: FxHashMap<ResourceKey, Entry>,
-    turns: BTreeMap<(Instant, u64), ResourceKey>,
+    turns: Turns,
+    /// Of Gateways: there are few, many wait for them, and a thousand routes would be before them.
+    gateways: Turns,
     places: FxHashMap<ResourceKey, (Instant, u64)>,
     in_flight: FxHashSet<ResourceKey>,
     count: u64,
@@ -57,23 +62,28 @@ impl Queue {
     }
 
     fn place(&mut self, key: &ResourceKey, due: Instant) {
-        if let Some(place) = self.places.remove(key) {
-            self.turns.remove(&place);
-        }
+        self.leave(key);
         self.count += 1;
         let place = (due, self.count);
-        self.turns.insert(place, key.clone());
+        let turns = if key.kind == Kind::GATEWAY { &mut self.gateways } else { &mut self.turns };
+        turns.insert(place, key.clone());
         self.places.insert(key.clone(), place);
         self.entries.entry(key.clone()).or_default().due = Some(due);
     }
 
+    fn leave(&mut self, key: &ResourceKey) {
+        if let Some(place) = self.places.remove(key) {
+            self.gateways.remove(&place);
+            self.turns.remove(&place);
+        }
+    }
+
     /// The next object whose turn has come and that is not being written; it is then.
     pub(super) fn next(&mut self, now: Instant) -> Option<ResourceKey> {
-        let mut due = self.turns.range(..=(now, u64::MAX));
-        let (place, key) = due.find(|(_, key)| !self.in_flight.contains(*key))?;
-        let (place, key) = (*place, key.clone());
-        self.turns.remove(&place);
-        self.places.remove(&key);
+        let due = [&self.gateways, &self.turns].map(|turns| turns.range(..=(now, u64::MAX)));
+        let (_, key) = due.into_iter().flatten().find(|(_, key)| !self.in_flight.contains(*key))?;
+        let key = key.clone();
+        self.leave(&key);
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.since = None;
             entry.due = None;
@@ -84,8 +94,11 @@ impl Queue {
 
     /// When to call [`Queue::next`] again.
     pub(super) fn wake(&self) -> Option<Instant> {
-        let mut waiting = self.turns.iter().filter(|(_, key)| !self.in_flight.contains(*key));
-        waiting.next().map(|((due, _), _)| *due)
+        let first = |turns: &Turns| {
+            let mut waiting = turns.iter().filter(|(_, key)| !self.in_flight.contains(*key));
+            waiting.next().map(|((due, _), _)| *due)
+        };
+        [&self.gateways, &self.turns].into_iter().filter_map(first).min()
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -117,9 +130,7 @@ impl Queue {
     pub(super) fn forget(&mut self, key: &ResourceKey) {
         self.in_flight.remove(key);
         self.entries.remove(key);
-        if let Some(place) = self.places.remove(key) {
-            self.turns.remove(&place);
-        }
+        self.leave(key);
     }
 }
 
@@ -178,6 +189,16 @@ mod tests {
         assert_eq!((queue.next(now), queue.in_flight(), queue.wake()), (None, 2, None));
         queue.done(&key("web"), true, now);
         assert_eq!(queue.next(now), Some(key("web")), "its second change came before the first was written");
+    }
+
+    #[test]
+    fn a_gateway_is_written_before_routes_that_came_first() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        let route = ResourceKey::local(Kind::HTTP_ROUTE, "default", "r");
+        queue.changed(&route, now);
+        queue.changed(&key("web"), now + MS);
+        assert_eq!(queue.next(now + MS), Some(key("web")));
+        assert_eq!(queue.next(now + MS), Some(route));
     }
 
     #[test]
