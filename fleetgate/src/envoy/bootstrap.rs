@@ -179,6 +179,12 @@ fn is_ip(host: &str) -> bool {
     host.parse::<std::net::IpAddr>().is_ok()
 }
 
+/// The names that the xDS server's certificate must have.
+pub(crate) fn server_names(host: &str) -> Value {
+    let kind = if is_ip(host) { "IP_ADDRESS" } else { "DNS" };
+    json!([{"san_type": kind, "matcher": {"exact": host}}])
+}
+
 fn mutual_tls(host: &str, mut context: Value) -> Value {
     context["tls_params"] =
         json!({"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"});
@@ -200,10 +206,7 @@ fn inline(host: &str, issued: &Issued) -> Value {
         }],
         "validation_context": {
             "trusted_ca": {"inline_string": issued.authorities},
-            "match_typed_subject_alt_names": [{
-                "san_type": if is_ip(host) { "IP_ADDRESS" } else { "DNS" },
-                "matcher": {"exact": host},
-            }],
+            "match_typed_subject_alt_names": server_names(host),
         },
     })
 }

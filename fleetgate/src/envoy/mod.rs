@@ -15,7 +15,7 @@ use proto::ResourceKey;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub(crate) use bootstrap::{Module, Xds, bootstrap};
+pub(crate) use bootstrap::{Module, Xds, bootstrap, server_names};
 pub(crate) use find::find;
 pub(crate) use module::find as find_module;
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -22,13 +23,8 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// Where Leases are.
 pub(super) fn leases(client: Client, namespace: &str) -> Api<DynamicObject> {
-    let api = ApiResource {
-        group: "coordination.k8s.io".to_owned(),
-        version: "v1".to_owned(),
-        api_version: "coordination.k8s.io/v1".to_owned(),
-        kind: "Lease".to_owned(),
-        plural: "leases".to_owned(),
-    };
+    let kind = GroupVersionKind::gvk("coordination.k8s.io", "v1", "Lease");
+    let api = ApiResource::from_gvk_with_plural(&kind, "leases");
     Api::namespaced_with(client, namespace, &api)
 }
 

@@ -56,13 +56,17 @@ async fn tell(
     statuses: &Statuses,
     mut leads: watch::Receiver<bool>,
 ) {
-    let mut programmed = statuses.programmed();
+    let mut changes = statuses.programmed_changes();
+    let mut told = false;
     loop {
         if leads.wait_for(|leads| !leads).await.is_err() {
             return;
         }
+        changes.mark_unchanged();
         let hashes: Hashes =
-            programmed.borrow_and_update().iter().map(|(key, hash)| (written(key), *hash)).collect();
+            statuses.programmed().into_iter().map(|(key, hash)| (written(&key), hash)).collect();
+        // A replica that is about to lead, or has no proxies, leaves no Lease behind.
+        told |= !hashes.is_empty();
         let lease = json!({
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -74,12 +78,12 @@ async fn tell(
             "spec": {"holderIdentity": identity, "renewTime": micro_time(), "leaseDurationSeconds": RENEW.as_secs() * 3},
         });
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        if let Err(error) = leases.patch(name, &parameters, &Patch::Apply(&lease)).await {
+        if told && let Err(error) = leases.patch(name, &parameters, &Patch::Apply(&lease)).await {
             tracing::warn!("Lease {name} cannot be written: {error}; it is tried again");
         }
         tokio::select! {
             () = tokio::time::sleep(RENEW) => {}
-            changed = programmed.changed() => if changed.is_err() { return },
+            changed = changes.changed() => if changed.is_err() { return },
         }
         tokio::time::sleep(SETTLE).await;
     }

@@ -33,8 +33,8 @@ pub(crate) struct Statuses {
     published: watch::Sender<Revision>,
     /// Tells that [`Statuses::take_changed`] has something.
     changed: watch::Sender<()>,
-    /// What [`Statuses::programmed`] tells.
-    programmed: watch::Sender<BTreeMap<ResourceKey, u64>>,
+    /// Tells that [`Statuses::programmed`] is another one.
+    programmed: watch::Sender<()>,
     controller: ArcStr,
     needs_proxies: bool,
 }
@@ -53,6 +53,7 @@ struct Inner {
     deployed: BTreeMap<ResourceKey, Deployed>,
     /// Hashes of statuses that are true here, by what they are of.
     programmed: BTreeMap<ResourceKey, u64>,
+    programmed_changed: bool,
     /// Hashes of statuses that are true by what other replicas say.
     elsewhere: BTreeMap<ResourceKey, BTreeSet<u64>>,
     /// ListenerSets by the Gateway whose proxies serve them.
@@ -112,19 +113,16 @@ impl Statuses {
         changed.into_iter().map(status).collect()
     }
 
-    /// Lets whoever writes statuses know, once the lock is free.
-    fn tell(&self, inner: MutexGuard<'_, Inner>) {
+    /// Lets whoever writes statuses, or tells other replicas, know, once the lock is free.
+    fn tell(&self, mut inner: MutexGuard<'_, Inner>) {
         let some = inner.changed.as_ref().is_some_and(|changed| !changed.is_empty());
-        self.programmed.send_if_modified(|programmed| {
-            let changed = *programmed != inner.programmed;
-            if changed {
-                programmed.clone_from(&inner.programmed);
-            }
-            changed
-        });
+        let programmed = std::mem::take(&mut inner.programmed_changed);
         drop(inner);
         if some {
             self.changed.send_replace(());
+        }
+        if programmed {
+            self.programmed.send_replace(());
         }
     }
 
@@ -189,7 +187,12 @@ impl Statuses {
     }
 
     /// Hashes of the statuses of Gateways and ListenerSets that proxies of this replica have made true.
-    pub(crate) fn programmed(&self) -> watch::Receiver<BTreeMap<ResourceKey, u64>> {
+    pub(crate) fn programmed(&self) -> BTreeMap<ResourceKey, u64> {
+        self.lock().programmed.clone()
+    }
+
+    /// Wakes when they are others.
+    pub(crate) fn programmed_changes(&self) -> watch::Receiver<()> {
         self.programmed.subscribe()
     }
 
@@ -314,7 +317,7 @@ impl Inner {
             self.objects.remove(key);
             self.accepted.remove(key);
             self.refusals.remove(key);
-            self.programmed.remove(key);
+            self.note_programmed(key);
             if self.gateways.get(key).is_some_and(Gateway::is_unused) {
                 self.gateways.remove(key);
             }
@@ -338,19 +341,23 @@ impl Inner {
             }
         };
         self.belong(key, status.gateway.as_ref());
+        let mut sets_too = false;
         match self.objects.get_mut(key) {
             Some(entry) => {
                 if !differs_in_routes_only(&entry.status, status) {
                     entry.needs = touched;
+                    sets_too = true;
                 }
                 entry.status = status.clone();
             }
             None => {
                 let entry = Entry { status: status.clone(), times: Transitions::default(), needs: touched };
                 self.objects.insert(key.clone(), entry);
+                sets_too = true;
             }
         }
-        self.settle_proxied(key);
+        // A count of routes says nothing to ListenerSets.
+        if sets_too { self.settle_proxied(key) } else { self.settle(key) }
     }
 
     /// Notes which Gateway a ListenerSet belongs to.
@@ -448,7 +455,12 @@ impl Inner {
         }
         let done =
             self.objects.get(key).filter(|entry| self.programming_here(key, entry) == Programming::Done);
-        match done.map(|entry| hash(&entry.status)) {
+        let hash = done.map(|entry| hash(&entry.status));
+        if self.programmed.get(key).copied() == hash {
+            return;
+        }
+        self.programmed_changed = true;
+        match hash {
             Some(hash) => drop(self.programmed.insert(key.clone(), hash)),
             None => drop(self.programmed.remove(key)),
         }

@@ -7,12 +7,11 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Ask, Traffic, ask, kill, until};
+use crate::harness::{Ask, Bed, ECHO, ECHO_ADDRESS, Traffic, ask, kill, until};
 
 /// Set for the part that runs inside.
 const INSIDE: &str = "FLEETGATE_TEST_INSIDE_BED";
 const PORT: u16 = 10080;
-const BACKEND: &str = "10.64.0.1:18081";
 
 const OBJECTS: &str = r#"
 apiVersion: v1
@@ -36,25 +35,6 @@ apiVersion: gateway.gloo.solo.io/v1alpha1
 kind: GatewayParameters
 metadata: {name: own, namespace: default}
 spec: {selfManaged: {}}
----
-apiVersion: v1
-kind: Service
-metadata: {name: echo, namespace: default}
-spec: {ports: [{name: http, port: 80, targetPort: 18081}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: echo-1, namespace: default, labels: {kubernetes.io/service-name: echo}}
-addressType: IPv4
-ports: [{name: http, port: 18081}]
-endpoints: [{addresses: [10.64.0.1]}]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: echo, namespace: default}
-spec:
-  parentRefs: [{name: web}]
-  rules: [{backendRefs: [{name: echo, port: 80}]}]
 "#;
 
 /// A program that ends with the test.
@@ -81,53 +61,15 @@ impl Drop for Program {
     }
 }
 
-/// A bed that ends with the test.
-struct Bed {
-    program: PathBuf,
-    tools: PathBuf,
-    dir: tempfile::TempDir,
-}
-
-impl Bed {
-    fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args([verb, "--dir"]).arg(self.dir.path()).arg("--tools").arg(&self.tools);
-        command
-    }
-}
-
-impl Drop for Bed {
-    fn drop(&mut self) {
-        let _ = self.command("down").status();
-    }
-}
-
-/// The bed's program and its tools, if this machine can run one.
-fn bed() -> Option<Bed> {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join(".tools");
-    let program = Path::new(env!("CARGO_BIN_EXE_fleetgate")).with_file_name("testbed");
-    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
-    let there = tools.join("kubernetes-1.37.2/kube-controller-manager").exists() && program.exists();
-    if !is_root || !there || std::env::var_os("FLEETGATE_ENVOY").is_none() {
-        eprintln!("not root, no Envoy or no test bed (`cargo xtask tools`): nothing is tested on Kubernetes");
-        return None;
-    }
-    Some(Bed { program, tools, dir: tempfile::tempdir().unwrap() })
-}
-
 #[test]
 fn a_cluster_is_served_and_told() {
-    let Some(bed) = bed() else { return };
-    let up = bed.command("up").output().unwrap();
-    assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
-    let inside = bed
-        .command("shell")
-        .arg("--")
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "kubernetes::inside_a_bed", "--nocapture"])
-        .env(INSIDE, bed.dir.path())
-        .status();
-    assert!(inside.unwrap().success(), "see above");
+    let Some(bed) = Bed::up() else { return };
+    let itself = std::env::current_exe().unwrap();
+    bed.shell(&format!(
+        "{INSIDE}='{}' '{}' --exact kubernetes::inside_a_bed --nocapture",
+        bed.path().display(),
+        itself.display()
+    ));
 }
 
 /// What `kubectl` prints.
@@ -191,7 +133,7 @@ fn envoy(dir: &Path) -> Program {
 #[tokio::test]
 async fn inside_a_bed() {
     let Some(dir) = std::env::var_os(INSIDE).map(PathBuf::from) else { return };
-    std::fs::write(dir.join("objects.yaml"), OBJECTS).unwrap();
+    std::fs::write(dir.join("objects.yaml"), format!("{OBJECTS}---\n{ECHO}")).unwrap();
     let charts = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("deploy/charts/fleetgate-crds");
     let definitions = Command::new("helm").args(["template", "crds"]).arg(charts).output().unwrap();
     assert!(definitions.status.success(), "{}", String::from_utf8_lossy(&definitions.stderr));
@@ -201,7 +143,7 @@ async fn inside_a_bed() {
     kubectl(&["apply", "-f", dir.join("objects.yaml").to_str().unwrap()]);
     let echo = Path::new(env!("CARGO_BIN_EXE_fleetgate")).with_file_name("echo");
     let _echo = Program::start(
-        Command::new(echo).args(["--listen", BACKEND, "--name", "blue"]),
+        Command::new(echo).args(["--listen", ECHO_ADDRESS, "--name", "blue"]),
         &dir.join("echo.log"),
     );
     let control_plane = fleetgate(&dir);

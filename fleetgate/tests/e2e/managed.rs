@@ -5,7 +5,7 @@ use std::process::Child;
 
 use serde_json::{Value, json};
 
-use crate::harness::Bed;
+use crate::harness::{Bed, ECHO, ECHO_ADDRESS};
 
 const GATEWAY: &str = r#"
 apiVersion: gateway.networking.k8s.io/v1
@@ -32,25 +32,6 @@ spec:
   kube:
     podTemplate: {gracefulShutdown: {enabled: true, sleepTimeSeconds: 2}}
     podDisruptionBudget: {maxUnavailable: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: echo, namespace: default}
-spec: {ports: [{name: http, port: 80, targetPort: 18081}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: echo-1, namespace: default, labels: {kubernetes.io/service-name: echo}}
-addressType: IPv4
-ports: [{name: http, port: 18081}]
-endpoints: [{addresses: [10.64.0.1]}]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: echo, namespace: default}
-spec:
-  parentRefs: [{name: web}]
-  rules: [{backendRefs: [{name: echo, port: 80}]}]
 "#;
 
 /// The control plane and a backend, inside a bed, until the test ends.
@@ -87,7 +68,7 @@ impl Scene {
             ],
         );
         let echo = fleetgate.with_file_name("echo");
-        let echo = bed.start(&echo, &["--listen", "10.64.0.1:18081", "--name", "blue"]);
+        let echo = bed.start(&echo, &["--listen", ECHO_ADDRESS, "--name", "blue"]);
         Some(Scene { bed, programs: vec![control_plane, echo] })
     }
 
@@ -113,7 +94,7 @@ impl Scene {
 #[test]
 fn proxies_come_are_put_right_and_go_with_their_gateway() {
     let Some(scene) = Scene::start() else { return };
-    scene.apply(GATEWAY);
+    scene.apply(&format!("{GATEWAY}---\n{ECHO}"));
     scene.bed.shell("kubectl wait gateway/web --for=condition=Programmed --timeout=90s");
     scene.answers(80, 200);
     objects_are_as_they_should_be(&scene.bed);

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use futures_util::StreamExt;
 use kube::Client;
 use kube::api::{Api as Objects, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
 /// Namespace of all that is made.
@@ -21,13 +22,7 @@ pub(super) struct Api {
 }
 
 fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
-    ApiResource {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
-        kind: kind.to_owned(),
-        plural: plural.to_owned(),
-    }
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
 fn host(number: usize) -> String {

@@ -49,7 +49,7 @@ fn may_attach(set: &ResourceKey, key: &ResourceKey, gateway: &Gateway, cx: &mut 
 
 /// Says which of the allowed sets are accepted, once it is known which listeners serve.
 pub(super) fn accept(gateway: &GatewayIr, sets: &mut [AttachedSet]) {
-    for set in sets.iter_mut().filter(|set| set.accepted.holds) {
+    for set in sets {
         if !gateway.accepted.holds {
             set.accepted =
                 Verdict::no(literal!("ParentNotAccepted"), literal!("its Gateway is not accepted"));

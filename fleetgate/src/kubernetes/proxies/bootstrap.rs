@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::parameters::Stats;
 use super::{Settings, names};
-use crate::envoy::{Module, Xds, bootstrap};
+use crate::envoy::{Module, Xds, bootstrap, server_names};
 
 /// Where Envoy's admin interface is, for nobody outside the pod.
 pub(super) const ADMIN_PORT: u16 = 19000;
@@ -117,10 +117,9 @@ fn certificate() -> Value {
 }
 
 fn authority(host: &str) -> Value {
-    let name = if host.parse::<std::net::IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
     json!({
         "trusted_ca": {"filename": format!("{IDENTITY_DIR}/ca.crt")},
         "watched_directory": {"path": IDENTITY_DIR},
-        "match_typed_subject_alt_names": [{"san_type": name, "matcher": {"exact": host}}],
+        "match_typed_subject_alt_names": server_names(host),
     })
 }

@@ -1,11 +1,12 @@
 //! What the API server has of the objects that we deploy.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream::BoxStream};
 use kube::api::{Api, ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
 use proto::{Kind, ResourceKey};
@@ -53,13 +54,7 @@ impl What {
             }
             What::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
         };
-        ApiResource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-        }
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
     }
 }
 
@@ -161,22 +156,21 @@ pub(super) async fn watch(client: Client, what: What, told: mpsc::Sender<Told>) 
     let api: Api<DynamicObject> = Api::all_with(client, &what.api());
     let selector = format!("{}={},{GATEWAY_NAME}", MANAGED_BY.0, MANAGED_BY.1);
     let mut events: BoxStream<'_, _> = watcher(api, watcher::Config::default().labels(&selector)).boxed();
-    let mut listing: Option<Vec<(String, String)>> = None;
-    let mut known: HashMap<(String, String), ()> = HashMap::new();
+    let mut known: HashSet<(String, String)> = HashSet::new();
+    // While a listing is under way: what was known before, and is not in it so far.
+    let mut missing: HashSet<(String, String)> = HashSet::new();
     while let Some(event) = events.next().await {
         let mut tell = Vec::new();
         let place = |object: &DynamicObject| (object.namespace().unwrap_or_default(), object.name_any());
         let gone =
             |(namespace, name): (String, String)| Told::Change(Change { what, namespace, name, state: None });
         match event {
-            Ok(Event::Init) => listing = Some(Vec::new()),
+            Ok(Event::Init) => missing.clone_from(&known),
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                if let Some(listing) = &mut listing {
-                    listing.push(place(&object));
-                }
+                missing.remove(&place(&object));
                 if let Some(gateway) = owner(&object) {
                     let (namespace, name) = place(&object);
-                    known.insert((namespace.clone(), name.clone()), ());
+                    known.insert((namespace.clone(), name.clone()));
                     let state = Some((gateway, Observed::of(what, &object)));
                     tell.push(Told::Change(Change { what, namespace, name, state }));
                 }
@@ -186,9 +180,7 @@ pub(super) async fn watch(client: Client, what: What, told: mpsc::Sender<Told>) 
                 tell.push(gone(place(&object)));
             }
             Ok(Event::InitDone) => {
-                let listed = listing.take().unwrap_or_default();
-                let missing: Vec<_> = known.keys().filter(|place| !listed.contains(place)).cloned().collect();
-                for place in missing {
+                for place in missing.drain() {
                     known.remove(&place);
                     tell.push(gone(place));
                 }

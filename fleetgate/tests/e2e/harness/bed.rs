@@ -5,6 +5,30 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
+/// A route of Gateway `default/web` to a backend on the node, at [`ECHO_ADDRESS`].
+pub(crate) const ECHO: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: echo, namespace: default}
+spec: {ports: [{name: http, port: 80, targetPort: 18081}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: echo-1, namespace: default, labels: {kubernetes.io/service-name: echo}}
+addressType: IPv4
+ports: [{name: http, port: 18081}]
+endpoints: [{addresses: [10.64.0.1]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: echo, namespace: default}
+spec:
+  parentRefs: [{name: web}]
+  rules: [{backendRefs: [{name: echo, port: 80}]}]
+";
+/// Where that backend is.
+pub(crate) const ECHO_ADDRESS: &str = "10.64.0.1:18081";
+
 /// A bed that ends with the test.
 pub(crate) struct Bed {
     program: PathBuf,

@@ -10,7 +10,7 @@ mod traffic;
 mod wait;
 mod yaml;
 
-pub(crate) use bed::Bed;
+pub(crate) use bed::{Bed, ECHO, ECHO_ADDRESS};
 pub(crate) use certificates::{Authority, Identity};
 pub(crate) use client::{Answer, Ask, Connection, ask};
 pub(crate) use instance::{Instance, kill};

@@ -2,7 +2,7 @@
 
 use http::Request;
 use kube::Client;
-use kube::core::ApiResource;
+use kube::core::{ApiResource, GroupVersionKind};
 use serde::Deserialize;
 
 use super::server::{Error, read};
@@ -87,13 +87,6 @@ async fn get<T: for<'de> Deserialize<'de>>(client: &Client, path: &str) -> Resul
 }
 
 fn api(known: &Known, version: &str) -> ApiResource {
-    let group = known.kind.group();
-    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    ApiResource {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        api_version,
-        kind: known.kind.kind().to_owned(),
-        plural: known.plural.to_owned(),
-    }
+    let kind = GroupVersionKind::gvk(known.kind.group(), version, known.kind.kind());
+    ApiResource::from_gvk_with_plural(&kind, known.plural)
 }
