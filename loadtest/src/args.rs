@@ -127,6 +127,15 @@ pub(crate) struct ClusterLoad {
     /// Measured changes of an endpoint, with all these routes
     #[arg(long, value_name = "K", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) changes: u32,
+    /// Services that are made at the same moment as their routes
+    #[arg(long, value_name = "K", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) together: u32,
+    /// Edits of a route under traffic
+    #[arg(long, value_name = "K", default_value_t = 180, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) edits: u32,
+    /// Measured changes of the floor, a null control plane beside the cluster; 0 leaves it out
+    #[arg(long, value_name = "K", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) floor_changes: u32,
     /// An address of this machine that proxies reach, for the backends
     #[arg(long, value_name = "IP", default_value = "10.64.0.1")]
     pub(crate) node: std::net::IpAddr,

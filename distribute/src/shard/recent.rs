@@ -128,9 +128,11 @@ impl Inner {
             proxies.get(scope).is_none_or(|proxies| proxies.values().all(|acked| *acked >= revision))
         };
         for Entry { summary, scopes } in &mut self.deltas {
+            if summary.acked_ms.is_some() || summary.observed_unix_nanos <= 0 {
+                continue;
+            }
             let anyone = scopes.iter().any(|scope| proxies.get(scope).is_some_and(|all| !all.is_empty()));
-            let open = summary.acked_ms.is_none() && summary.observed_unix_nanos > 0;
-            if open && anyone && scopes.iter().all(|scope| has(scope, summary.revision)) {
+            if anyone && scopes.iter().all(|scope| has(scope, summary.revision)) {
                 summary.acked_ms = Some((now - summary.observed_unix_nanos) as f64 / 1e6);
             }
         }

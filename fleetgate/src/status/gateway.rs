@@ -17,7 +17,7 @@ const GONE: usize = 16;
 pub(super) struct Gateway {
     /// The last revision that changed one of its resources.
     pub(super) touched: Revision,
-    /// The highest revision that any of its proxies ever ACKed.
+    /// See [`Gateway::acked`].
     acked: Option<Revision>,
     proxies: BTreeMap<String, Proxy>,
     refused: BTreeMap<XdsKey, String>,
@@ -45,6 +45,11 @@ impl Gateway {
     /// One whose proxies are told of it from a revision on.
     pub(super) fn served_from(revision: Revision) -> Gateway {
         Gateway { touched: revision, ..Gateway::default() }
+    }
+
+    /// The highest revision that any of its proxies ever ACKed.
+    pub(super) fn acked(&self) -> Option<Revision> {
+        self.acked
     }
 
     pub(super) fn feedback(&mut self, feedback: &Feedback, now: i64) {

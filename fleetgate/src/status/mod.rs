@@ -160,7 +160,9 @@ impl Statuses {
         | Feedback::Acked { scope, .. }
         | Feedback::Nacked { scope, .. }
         | Feedback::Healed { scope, .. }) = feedback;
-        inner.gateways.entry(scope.clone()).or_default().feedback(feedback, now());
+        let gateway = inner.gateways.entry(scope.clone()).or_default();
+        let acked = gateway.acked();
+        gateway.feedback(feedback, now());
         if let Feedback::Healed { keys, .. } = feedback {
             inner.heal(keys);
         }
@@ -168,7 +170,10 @@ impl Statuses {
             inner.refusals.entry(object.clone()).or_default().insert(piece.clone(), message.clone());
             inner.settle(object);
         }
-        inner.settle_proxied(scope);
+        // Most ACKs are of changes that no status waits for.
+        if !matches!(feedback, Feedback::Acked { .. }) || inner.waits_for_more_than(acked, scope) {
+            inner.settle_proxied(scope);
+        }
         metrics::gauge!(crate::metrics::FAULTS).set(inner.faults.count() as f64);
         self.tell(inner);
     }
@@ -385,6 +390,13 @@ impl Inner {
         for set in self.sets.get(gateway).cloned().unwrap_or_default() {
             self.settle(&set);
         }
+    }
+
+    /// True if a Gateway or one of its ListenerSets is not programmed by what a proxy has ACKed.
+    fn waits_for_more_than(&self, acked: Option<Revision>, gateway: &ResourceKey) -> bool {
+        let sets = self.sets.get(gateway).into_iter().flatten();
+        let mut entries = sets.chain([gateway]).filter_map(|key| self.objects.get(key));
+        entries.any(|entry| acked.is_none_or(|acked| acked < entry.needs))
     }
 
     fn note(&mut self, key: &ResourceKey) {

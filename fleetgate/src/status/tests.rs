@@ -152,7 +152,9 @@ fn whoever_writes_statuses_gets_all_at_first_and_then_what_changed() {
     statuses.feedback(&acked(5), &[]);
     assert!(changes.has_changed().unwrap());
     assert_eq!(programmed(&statuses), [(gateway(), Some(true))]);
-    statuses.published(&delta(6, vec![Report { key: gateway(), status: None }]));
+    statuses.feedback(&acked(6), &[]);
+    assert_eq!(programmed(&statuses), [], "no status waited for that");
+    statuses.published(&delta(7, vec![Report { key: gateway(), status: None }]));
     assert_eq!(programmed(&statuses), [(gateway(), None)], "gone");
 }
 

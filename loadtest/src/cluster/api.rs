@@ -74,25 +74,14 @@ impl Api {
         }});
         let gateways = resource("gateway.networking.k8s.io", "v1", "Gateway", "gateways");
         self.apply(&gateways, "web", gateway).await?;
-        let service = json!({"spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}});
-        self.apply(&resource("", "v1", "Service", "services"), "echo", service).await?;
-        self.endpoint(Some(node), port).await
+        self.create_service("echo").await?;
+        self.create_slice("echo", node, port).await
     }
 
-    /// Points the Service's one endpoint at another port; with an address, makes the slice.
-    pub(super) async fn endpoint(&self, node: Option<IpAddr>, port: u16) -> anyhow::Result<()> {
+    /// Points the Service's one endpoint at another port.
+    pub(super) async fn endpoint(&self, port: u16) -> anyhow::Result<()> {
         let slices = resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
-        let ports = json!([{"name": "http", "port": port, "protocol": "TCP"}]);
-        if let Some(node) = node {
-            let slice = json!({
-                "labels": {"kubernetes.io/service-name": "echo"},
-                "addressType": "IPv4",
-                "ports": ports,
-                "endpoints": [{"addresses": [node.to_string()], "conditions": {"ready": true}}],
-            });
-            return self.apply(&slices, "echo-1", slice).await;
-        }
-        let patch = Patch::Merge(json!({"ports": ports}));
+        let patch = Patch::Merge(json!({"ports": [{"name": "http", "port": port, "protocol": "TCP"}]}));
         self.objects(&slices).patch("echo-1", &PatchParams::default(), &patch).await?;
         Ok(())
     }
@@ -123,6 +112,11 @@ impl Api {
 
     /// Makes a route for a host of its own.
     pub(super) async fn create_route(&self, number: usize) -> anyhow::Result<()> {
+        self.create_route_to(number, "echo").await
+    }
+
+    /// Makes one to another Service.
+    pub(super) async fn create_route_to(&self, number: usize, service: &str) -> anyhow::Result<()> {
         let route = json!({
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
@@ -130,11 +124,36 @@ impl Api {
             "spec": {
                 "parentRefs": [{"name": "web"}],
                 "hostnames": [host(number)],
-                "rules": [{"backendRefs": [{"name": "echo", "port": 80}]}],
+                "rules": [{"backendRefs": [{"name": service, "port": 80}]}],
             },
         });
         self.routes().create(&PostParams::default(), &serde_json::from_value(route)?).await?;
         Ok(())
+    }
+
+    /// Gives a route other rules.
+    pub(super) async fn edit_route(&self, number: usize, rules: &Value) -> anyhow::Result<()> {
+        let patch = Patch::Merge(json!({"spec": {"rules": rules}}));
+        self.routes().patch(&format!("r{number}"), &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// Makes a Service; its endpoint comes by [`Api::create_slice`].
+    pub(super) async fn create_service(&self, name: &str) -> anyhow::Result<()> {
+        let service = json!({"spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}});
+        self.apply(&resource("", "v1", "Service", "services"), name, service).await
+    }
+
+    /// Makes a Service's EndpointSlice of one endpoint.
+    pub(super) async fn create_slice(&self, service: &str, node: IpAddr, port: u16) -> anyhow::Result<()> {
+        let slice = json!({
+            "labels": {"kubernetes.io/service-name": service},
+            "addressType": "IPv4",
+            "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
+            "endpoints": [{"addresses": [node.to_string()], "conditions": {"ready": true}}],
+        });
+        let slices = resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
+        self.apply(&slices, &format!("{service}-1"), slice).await
     }
 
     /// Makes many, as fast as the API server takes them.

@@ -20,7 +20,7 @@ pub(super) async fn measure(scene: &Scene, count: usize, checks: &mut Vec<Check>
     let mut times = Vec::with_capacity(count);
     for number in 0..count {
         let (name, port) = BACKENDS[(number + 1) % 2];
-        scene.api.endpoint(None, port).await?;
+        scene.api.endpoint(port).await?;
         let since = Instant::now();
         loop {
             let (status, body) = web.get(&host).await;
@@ -38,7 +38,7 @@ pub(super) async fn measure(scene: &Scene, count: usize, checks: &mut Vec<Check>
     let mut tick = tokio::time::interval(Duration::from_secs(1) / RATE);
     while start.elapsed() < STEADY {
         tick.tick().await;
-        scene.api.endpoint(None, BACKENDS[changes as usize % 2].1).await?;
+        scene.api.endpoint(BACKENDS[changes as usize % 2].1).await?;
         changes += 1;
     }
     let used = (scene.fleetgate.cpu()? - before).as_secs_f64();

@@ -3,9 +3,13 @@
 
 mod api;
 mod attached;
+mod edits;
 mod endpoints;
+mod floor;
+mod live;
 mod process;
 mod propagation;
+mod together;
 mod web;
 
 use std::net::IpAddr;
@@ -20,6 +24,7 @@ use crate::args::{ClusterLoad, Form};
 use crate::check::Check;
 use crate::text_table::checks_table;
 use api::Api;
+use floor::Floor;
 
 /// Names of the two backends.
 const BACKENDS: [(&str, u16); 2] = [("blue", 18081), ("green", 18082)];
@@ -29,6 +34,8 @@ pub(crate) struct Scene {
     api: Api,
     /// Where the Gateway is reached.
     address: IpAddr,
+    /// Where the backends are.
+    node: IpAddr,
     /// The control plane.
     fleetgate: process::Watched,
     _backends: Vec<Backend>,
@@ -50,11 +57,25 @@ impl Drop for Backend {
 pub(crate) fn run(load: &ClusterLoad) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let checks = runtime.block_on(measure(load))?;
+    drop(runtime);
+    let floor = match load.floor_changes {
+        0 => None,
+        changes => {
+            eprintln!("{changes} changes of the floor");
+            Some(Floor::measure(load)?)
+        }
+    };
     match load.outcome.output {
-        Form::Table => print!("{}", checks_table(&checks)),
+        Form::Table => {
+            print!("{}", checks_table(&checks));
+            if let Some(floor) = floor {
+                println!("{}", floor.to_line());
+            }
+        }
         Form::Json => {
             let check = |check: &Check| json!({"what": check.what, "target": check.target, "reached": check.reached, "ok": check.ok});
-            println!("{:#}", json!({"checks": checks.iter().map(check).collect::<Vec<_>>()}));
+            let checks: Vec<_> = checks.iter().map(check).collect();
+            println!("{:#}", json!({"checks": checks, "floor": floor.map(|floor| floor.to_json())}));
         }
     }
     let failed = load.outcome.check && checks.iter().any(|check| !check.ok);
@@ -69,7 +90,7 @@ async fn measure(load: &ClusterLoad) -> anyhow::Result<Vec<Check>> {
     api.apply_base(load.node, BACKENDS[0].1).await?;
     let address = api.address(Duration::from_secs(60)).await?;
     let fleetgate = process::Watched::find("fleetgate", "standalone")?;
-    let scene = Scene { api, address, fleetgate, _backends: backends };
+    let scene = Scene { api, address, node: load.node, fleetgate, _backends: backends };
     let mut checks = Vec::new();
     let done = scenarios(&scene, load, &mut checks).await;
     scene.api.delete_base().await?;
@@ -83,6 +104,10 @@ async fn scenarios(scene: &Scene, load: &ClusterLoad, checks: &mut Vec<Check>) -
     propagation::measure(scene, load.routes as usize, checks).await?;
     eprintln!("{} changes of an endpoint", load.changes);
     endpoints::measure(scene, load.changes as usize, checks).await?;
+    eprintln!("{} Services, each together with its route", load.together);
+    together::measure(scene, load.together as usize, checks).await?;
+    eprintln!("{} edits of a route under traffic", load.edits);
+    edits::measure(scene, load.edits as usize, checks).await?;
     checks.push(at_most("resident memory with these routes, MiB", 95.4, scene.fleetgate.memory_mib()?));
     eprintln!("removing the routes");
     attached::remove_all(&scene.api, load.routes as usize).await

@@ -3,8 +3,10 @@
 use proto::{Change, ClusterId, Epoch, Event, ResourceKey};
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use super::objects::Update;
+use super::waiting::Waiting;
 use crate::kinds::KINDS;
 use crate::source::{order, unix_nanos};
 use crate::{Batch, SourceFault};
@@ -20,6 +22,7 @@ pub(super) struct Batches {
     watches: Vec<(bool, Vec<SourceFault>)>,
     /// The newest event of each object.
     pending: FxHashMap<ResourceKey, Event>,
+    waiting: Waiting,
     reported: Vec<SourceFault>,
     /// True once the first complete listing is on its way.
     listed: bool,
@@ -30,7 +33,8 @@ impl Batches {
     pub(super) fn new(cluster: ClusterId, epoch: Epoch, watches: usize, orphans: Vec<Event>) -> Batches {
         let pending = orphans.into_iter().map(|event| (event.key.clone(), event)).collect();
         let watches = vec![(false, Vec::new()); watches];
-        Batches { cluster, epoch, watches, pending, reported: Vec::new(), listed: false }
+        let waiting = Waiting::default();
+        Batches { cluster, epoch, watches, pending, waiting, reported: Vec::new(), listed: false }
     }
 
     /// Takes what one watch tells.
@@ -54,8 +58,12 @@ impl Batches {
                 .drain()
                 .map(|(_, event)| event)
                 .partition(|event| event.change == Change::Delete);
-            batch.events = order(upserts, deletes);
-            if !self.listed {
+            let events = order(upserts, deletes);
+            if self.listed {
+                batch.events = self.waiting.pass(events, Instant::now());
+            } else {
+                self.waiting.listed(&events);
+                batch.events = events;
                 let observed = unix_nanos();
                 batch.events.extend(KINDS.iter().map(|known| {
                     Event::synced(self.cluster.clone(), known.kind.clone(), self.epoch, Epoch(0), observed)
@@ -91,12 +99,21 @@ impl Batches {
     ) {
         let mut taken = Vec::new();
         loop {
-            let first = tokio::select! {
-                first = updates.recv() => first,
-                () = batches.closed() => None,
+            let wake = self.waiting.wake();
+            let waited = async {
+                match wake {
+                    Some(wake) => sleep_until(wake).await,
+                    None => std::future::pending().await,
+                }
             };
-            let Some((watch, update)) = first else { return };
-            self.take(watch, update);
+            tokio::select! {
+                first = updates.recv() => match first {
+                    Some((watch, update)) => self.take(watch, update),
+                    None => return,
+                },
+                () = waited => {}
+                () = batches.closed() => return,
+            }
             let Ok(permit) = batches.reserve().await else { return };
             while !updates.is_empty() && updates.recv_many(&mut taken, MANY).await > 0 {
                 taken.drain(..).for_each(|(watch, update)| self.take(watch, update));

@@ -4,6 +4,7 @@
 //! one Watch a kind:  requests ─Protocol─▶ objects ─decode, trim─▶ Objects ─compare with last─▶ events
 //!                                                  └── private keys ──▶ KeyStore, never an event
 //! Batches:           events of all kinds, the first complete listing as one batch, then as they come
+//! Waiting:           routes that come before the Services that they name
 //! Seen:              what the server has, status included, for who writes it
 //! ```
 
@@ -18,6 +19,7 @@ mod seen;
 mod server;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod watch;
 
 use std::sync::Arc;
