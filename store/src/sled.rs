@@ -1,11 +1,13 @@
 //! A log in a directory, kept by sled.
 //!
 //! ```text
-//! append ─▶ queue ─▶ writer thread: one batch, one flush, one fsync for all that wait ─▶ watch_head
-//! read   ─▶ blocking pool ─▶ sled
+//! append ─▶ queue ─▶ writer thread ─▶ journal: one write, one fdatasync for all that wait ─▶ watch_head
+//!                         └─ many at once, or now and then ─▶ sled: one batch, one flush, one fdatasync
+//! read   ─▶ sled has all that is durable? ─▶ blocking pool ─▶ sled
 //! ```
 
 mod database;
+mod journal;
 mod layout;
 mod reading;
 mod writer;
@@ -47,7 +49,7 @@ impl SledLog {
     pub fn open(dir: &Path) -> Result<SledLog, Error> {
         let database = Arc::new(Database::open(dir)?);
         let (jobs, queue) = mpsc::channel();
-        let writer = Writer::new(database.clone(), queue);
+        let writer = Writer::new(database.clone(), queue)?;
         let writer = std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || writer.run())
@@ -66,6 +68,9 @@ impl SledLog {
         &self,
         read: impl FnOnce(&Reading<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        if self.database.head() > self.database.settled() {
+            self.ask(|reply| Job::Settle { reply }).await?;
+        }
         let database = self.database.clone();
         let task = tokio::task::spawn_blocking(move || database.reading(read));
         task.await.map_err(|_| Error::Closed)?

@@ -5,7 +5,10 @@ use std::{
     io::{self, ErrorKind},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -36,7 +39,10 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Database {
     dir: PathBuf,
     identity: LogId,
+    /// The newest durable revision.
     head: watch::Sender<Revision>,
+    /// The newest that sled has; what is between the two is in the journal.
+    settled: AtomicU64,
     /// None after a failure, until it is opened anew.
     open: RwLock<Option<Open>>,
     /// Held as long as this lives.
@@ -72,9 +78,14 @@ impl Database {
             dir: dir.to_owned(),
             identity,
             head: watch::Sender::new(head),
+            settled: AtomicU64::new(head.0),
             open: RwLock::new(Some(open)),
             lock,
         })
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(super) fn identity(&self) -> LogId {
@@ -83,6 +94,10 @@ impl Database {
 
     pub(super) fn head(&self) -> Revision {
         *self.head.borrow()
+    }
+
+    pub(super) fn settled(&self) -> Revision {
+        Revision(self.settled.load(Ordering::Acquire))
     }
 
     pub(super) fn set_head(&self, head: Revision) {
@@ -102,25 +117,30 @@ impl Database {
         check_space(&self.dir, bytes)
     }
 
-    /// Runs a read. Compaction and reopening wait for it. After a failure it opens sled again first.
+    /// Runs a read of what sled has. Compaction and reopening wait for it. After a failure it opens sled again first.
     pub(super) fn reading<T>(&self, read: impl FnOnce(&Reading<'_>) -> Result<T, Error>) -> Result<T, Error> {
         if self.open.read().unwrap_or_else(PoisonError::into_inner).is_none() {
             self.reopen()?;
         }
         let guard = self.open.read().unwrap_or_else(PoisonError::into_inner);
         let open = guard.as_ref().ok_or_else(|| self.storage_error("an earlier write failed"))?;
-        let reading = Reading { open, head: self.head(), dir: &self.dir };
+        let reading = Reading { open, head: self.settled(), dir: &self.dir };
         guarded(&self.dir, || read(&reading))
     }
 
-    /// Writes a batch and makes it durable, while reads go on: they look no further than the head.
-    pub(super) fn append(&self, batch: Batch) -> Result<(), Error> {
+    /// Writes a batch that ends with a revision and makes it durable, while reads go on: they look no further than
+    /// what was settled.
+    pub(super) fn append(&self, batch: Batch, last: Revision) -> Result<(), Error> {
         let written = {
             let guard = self.open.read().unwrap_or_else(PoisonError::into_inner);
             let open = guard.as_ref().ok_or_else(|| self.storage_error("an earlier write failed"))?;
             guarded(&self.dir, || open.write(batch).map_err(|error| self.storage_error(error)))
         };
-        written.inspect_err(|_| self.close())
+        match &written {
+            Ok(()) => self.settled.store(last.0, Ordering::Release),
+            Err(_) => self.close(),
+        }
+        written
     }
 
     /// Writes a batch that takes away what readers may be looking at.
@@ -150,11 +170,12 @@ impl Database {
             return Ok(());
         }
         let (open, identity, head) = start(&self.dir)?;
-        if identity != self.identity || head < self.head() {
-            let reason = format!("it ends at revision {head}, {} was acknowledged", self.head());
+        if identity != self.identity || head < self.settled() {
+            let reason = format!("it ends at revision {head}, {} was written", self.settled());
             return Err(Error::Damaged { dir: self.dir.clone(), reason });
         }
         *guard = Some(open);
+        self.settled.store(head.0, Ordering::Release);
         drop(guard);
         if head > self.head() {
             self.set_head(head);
