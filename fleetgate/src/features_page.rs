@@ -19,8 +19,7 @@ report is in `conformance/reports/`.
 const CORE: [&str; 3] = ["Gateway", "HTTPRoute", "ReferenceGrant"];
 
 /// Extended features of profile GATEWAY-HTTP that are not supported, and why.
-const MISSING: [(&str, &str); 4] = [
-    ("ClusterTrustBundle", "experimental channel; the suite has no test of it"),
+const MISSING: [(&str, &str); 3] = [
     ("GatewayAddressRoutability", "experimental channel; the suite has no test of it"),
     ("GatewayAddressRoutabilityCluster", "experimental channel; the suite has no test of it"),
     ("GatewayListenerFilters", "experimental channel; the suite has no test of it"),
@@ -29,10 +28,16 @@ const MISSING: [(&str, &str); 4] = [
 fn page() -> String {
     let mut page = HEAD.to_owned();
     let in_pods: BTreeSet<&str> = translate::POD_FEATURES.into_iter().collect();
-    let all: BTreeSet<&str> = translate::FEATURES.iter().copied().chain(in_pods.iter().copied()).collect();
+    let experimental: BTreeSet<&str> = translate::EXPERIMENTAL_FEATURES.iter().copied().collect();
+    let mut all: BTreeSet<&str> = in_pods.union(&experimental).copied().collect();
+    all.extend(translate::FEATURES);
     for feature in &all {
         let level = if CORE.contains(feature) { "core" } else { "extended" };
-        let place = if in_pods.contains(feature) { "in a cluster" } else { "everywhere" };
+        let place = match (in_pods.contains(feature), experimental.contains(feature)) {
+            (true, _) => "in a cluster",
+            (_, true) => "with the experimental channel",
+            _ => "everywhere",
+        };
         writeln!(page, "| {feature} | {level} | {place} |").unwrap();
     }
     writeln!(page, "\n{} features.\n\n| not supported | why |\n|---|---|", all.len()).unwrap();

@@ -38,3 +38,4 @@ mod retries;
 mod rewrites;
 mod routing;
 mod timeouts;
+mod trust_bundles;

@@ -10,6 +10,7 @@ mod frontend_tls;
 pub(crate) mod gateway;
 pub(crate) mod gateway_status;
 mod grant;
+mod installed;
 mod listener;
 mod listener_set;
 pub(crate) mod listener_set_status;
@@ -20,6 +21,7 @@ mod proxies;
 mod resolve;
 pub(crate) mod route;
 pub(crate) mod rule;
+pub(crate) mod supported;
 
 pub(crate) use resolve::{Problem, RuleCx};
 

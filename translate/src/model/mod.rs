@@ -4,6 +4,7 @@
 
 mod backend_tls_policy;
 mod core;
+mod definition;
 mod duration;
 mod gateway;
 mod gateway_parameters;
@@ -21,8 +22,11 @@ use proto::{ArcStr, Fault, Kind, ResourceKey};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::core::{ConfigMap, EndpointSlice, KeyState, Namespace, Secret, Service, ServicePort};
+pub(crate) use self::core::{
+    ClusterTrustBundle, ConfigMap, EndpointSlice, KeyState, Namespace, Secret, Service, ServicePort,
+};
 pub(crate) use backend_tls_policy::{BackendTlsPolicy, SubjectAltName};
+pub(crate) use definition::CustomResourceDefinition;
 pub(crate) use duration::GepDuration;
 pub(crate) use gateway::{AllowedRoutes, Gateway, GatewayClass, Listener, RouteNamespaces};
 pub(crate) use gateway_parameters::{GatewayParameters, merge as merge_parameters};
@@ -104,6 +108,8 @@ models! {
     REFERENCE_GRANT => ReferenceGrant,
     SECRET => Secret,
     CONFIG_MAP => ConfigMap,
+    CLUSTER_TRUST_BUNDLE => ClusterTrustBundle,
+    CUSTOM_RESOURCE_DEFINITION => CustomResourceDefinition,
     SERVICE => Service,
     ENDPOINT_SLICE => EndpointSlice,
     BACKEND_TLS_POLICY => BackendTlsPolicy,
