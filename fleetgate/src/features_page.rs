@@ -19,22 +19,22 @@ report is in `conformance/reports/`.
 const CORE: [&str; 3] = ["Gateway", "HTTPRoute", "ReferenceGrant"];
 
 /// Extended features of profile GATEWAY-HTTP that are not supported, and why.
-const MISSING: [(&str, &str); 3] = [
-    ("GatewayAddressRoutability", "experimental channel; the suite has no test of it"),
-    ("GatewayAddressRoutabilityCluster", "experimental channel; the suite has no test of it"),
-    ("GatewayListenerFilters", "experimental channel; the suite has no test of it"),
-];
+const MISSING: [(&str, &str); 1] =
+    [("GatewayListenerFilters", "experimental channel; the suite has no test of it")];
 
 fn page() -> String {
     let mut page = HEAD.to_owned();
-    let in_pods: BTreeSet<&str> = translate::POD_FEATURES.into_iter().collect();
-    let experimental: BTreeSet<&str> = translate::EXPERIMENTAL_FEATURES.iter().copied().collect();
+    let of_both = translate::EXPERIMENTAL_POD_FEATURES;
+    let in_pods: BTreeSet<&str> = translate::POD_FEATURES.into_iter().chain(of_both).collect();
+    let experimental: BTreeSet<&str> =
+        translate::EXPERIMENTAL_FEATURES.iter().copied().chain(of_both).collect();
     let mut all: BTreeSet<&str> = in_pods.union(&experimental).copied().collect();
     all.extend(translate::FEATURES);
     for feature in &all {
         let level = if CORE.contains(feature) { "core" } else { "extended" };
         let place = match (in_pods.contains(feature), experimental.contains(feature)) {
-            (true, _) => "in a cluster",
+            (true, true) => "in a cluster with the experimental channel",
+            (true, false) => "in a cluster",
             (_, true) => "with the experimental channel",
             _ => "everywhere",
         };

@@ -13,6 +13,7 @@ mod client_certificates;
 mod commands;
 mod cors;
 mod errors;
+mod experimental;
 mod faults;
 mod grants;
 mod harness;

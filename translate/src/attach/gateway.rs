@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
+use proto::{ArcStr, Fault, GatewayAddress, Kind, ResourceKey, literal};
 
 use super::proxies::Parameters;
-use super::{addresses, backend_tls, conflicts, fault, frontend_tls, listener, listener_set, proxies};
+use super::{
+    addresses, backend_tls, conflicts, fault, frontend_tls, installed, listener, listener_set, proxies,
+};
 use crate::engine::{Cx, Output};
 use crate::env::Placement;
 use crate::graph::{GatewayIr, ListenerIr, NodeKey, Scheme, Value, Verdict};
@@ -71,8 +73,8 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
     conditions.extend(frontend_tls::insecure(gateway));
     let mut ir = GatewayIr {
         listeners,
-        bound: addresses.bound,
-        addresses: addresses.asked,
+        bound: addresses.bound.clone(),
+        addresses: Vec::new(),
         ports: BTreeMap::new(),
         proxies: None,
         accepted,
@@ -84,13 +86,22 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
     listener_set::accept(&ir, &mut sets);
     ir.sets = sets;
     match cx.env().placement {
-        Placement::Local { .. } => ir.addresses = ir.bound.clone(),
+        Placement::Local { .. } => {
+            ir.addresses = ir.bound.iter().cloned().map(GatewayAddress::from).collect()
+        }
         Placement::Pods => {
+            let tells_routability = installed::experimental_channel(cx, key);
+            ir.addresses = addresses.by_value(tells_routability);
             ir.ports = proxies::ports(&ir.listeners);
-            ir.proxies = ir
-                .accepted
-                .holds
-                .then(|| proxies::spec(gateway, parameters, &ir.listeners, &ir.ports, ir.addresses.clone()));
+            ir.proxies = ir.accepted.holds.then(|| {
+                proxies::spec(
+                    gateway,
+                    parameters,
+                    &ir.listeners,
+                    &ir.ports,
+                    (addresses.asked, tells_routability),
+                )
+            });
         }
     }
     ir

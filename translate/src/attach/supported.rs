@@ -56,6 +56,10 @@ pub const POD_FEATURES: [&str; 3] =
 /// Features of the experimental channel: not told where its fields are not installed.
 pub const EXPERIMENTAL_FEATURES: &[&str] = &["ClusterTrustBundle"];
 
+/// Those of them that need proxies in pods.
+pub const EXPERIMENTAL_POD_FEATURES: [&str; 2] =
+    ["GatewayAddressRoutability", "GatewayAddressRoutabilityCluster"];
+
 /// All that hold for a class, sorted.
 pub(super) fn features(cx: &mut Cx<'_>, class: &ResourceKey) -> Vec<ArcStr> {
     let mut features: Vec<&str> = FEATURES.to_vec();
@@ -63,6 +67,9 @@ pub(super) fn features(cx: &mut Cx<'_>, class: &ResourceKey) -> Vec<ArcStr> {
         features.extend(POD_FEATURES);
     }
     if installed::experimental_channel(cx, class) {
+        if cx.env().placement == Placement::Pods {
+            features.extend(EXPERIMENTAL_POD_FEATURES);
+        }
         let bundles = installed::trust_bundles(cx, class);
         features.extend(
             EXPERIMENTAL_FEATURES.iter().filter(|feature| bundles || **feature != "ClusterTrustBundle"),
@@ -111,11 +118,11 @@ mod tests {
     #[test]
     fn experimental_features_are_told_where_they_are_installed() {
         let bundles = "clustertrustbundles.certificates.k8s.io";
+        let experimental = [super::EXPERIMENTAL_FEATURES, &super::EXPERIMENTAL_POD_FEATURES].concat();
+        let all = experimental.len();
         let experimental = |features: Vec<String>| {
-            let is_one = |feature: &&String| super::EXPERIMENTAL_FEATURES.contains(&feature.as_str());
-            features.iter().filter(is_one).count()
+            features.iter().filter(|feature| experimental.contains(&feature.as_str())).count()
         };
-        let all = super::EXPERIMENTAL_FEATURES.len();
         assert_eq!(experimental(told("experimental", &[bundles])), all);
         assert_eq!(experimental(told("experimental", &["odd"])), all - 1);
         assert_eq!(experimental(told("standard", &[bundles])), 0);

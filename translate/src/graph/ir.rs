@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proto::{ArcStr, Condition, Fault, Kind, Proxies, ResourceKey};
+use proto::{ArcStr, Condition, Fault, GatewayAddress, Kind, Proxies, ResourceKey};
 
 use crate::hostname::{covers, specificity};
 use crate::model::AllowedRoutes;
@@ -51,7 +51,7 @@ pub(crate) struct GatewayIr {
     /// Addresses that its listeners bind.
     pub(crate) bound: Vec<ArcStr>,
     /// Addresses at which it is reached, as far as they are known here.
-    pub(crate) addresses: Vec<ArcStr>,
+    pub(crate) addresses: Vec<GatewayAddress>,
     /// Ports that its listeners bind, where these are not the Gateway's own.
     pub(crate) ports: BTreeMap<u16, u16>,
     /// Who runs its proxies, where they are pods and it is accepted.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::{ArcStr, Name};
+use proto::{ArcStr, Name, Routability};
 use serde::Deserialize;
 
 use super::Reference;
@@ -69,6 +69,9 @@ pub(crate) struct Address {
     pub(crate) kind: Option<ArcStr>,
     /// None: assign one.
     pub(crate) value: Option<ArcStr>,
+    /// From where it is to be reached.
+    #[serde(default)]
+    pub(crate) routability: Routability,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -134,7 +134,12 @@ fn gateway(v: usize) -> Value {
     let allowed = json!([null, {"namespaces": from[v % 3]}, {"namespaces": {"from": "All"}}]);
     let parameters = json!({"group": "gateway.gloo.solo.io", "kind": "GatewayParameters", "name": "p"});
     let infrastructure = if v.is_multiple_of(5) { json!({"parametersRef": parameters}) } else { json!(null) };
-    json!({"spec": {"gatewayClassName": "fleetgate", "listeners": listeners, "tls": gateway_tls(v),
+    let addresses = [
+        json!([]),
+        json!([{"value": "192.0.2.1"}]),
+        json!([{}, {"routability": "Cluster"}, {"routability": "example.com/elsewhere"}]),
+    ];
+    json!({"spec": {"gatewayClassName": "fleetgate", "listeners": listeners, "addresses": addresses[v % 3], "tls": gateway_tls(v),
         "allowedListeners": allowed[v / 2 % 3], "infrastructure": infrastructure}})
 }
 

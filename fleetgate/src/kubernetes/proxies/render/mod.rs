@@ -22,6 +22,13 @@ pub(super) struct Rendered {
     pub(super) object: Value,
 }
 
+impl Rendered {
+    /// True for a Service that is to have a certain ClusterIP.
+    pub(super) fn wants_cluster_ip(&self) -> bool {
+        self.what == What::Service && self.object["spec"]["clusterIP"].is_string()
+    }
+}
+
 /// All that objects are made of.
 pub(super) struct Ingredients<'a> {
     pub(super) gateway: &'a ResourceKey,
