@@ -92,7 +92,12 @@ fn features_are_claimed(bed: &Bed) {
     bed.shell("kubectl wait gatewayclass/fleetgate --for=condition=Accepted --timeout=60s");
     let class = bed.object("gatewayclass fleetgate");
     let features = class["status"]["supportedFeatures"].as_array().unwrap();
-    for feature in ["ClusterTrustBundle", "GatewayAddressRoutability", "GatewayAddressRoutabilityCluster"] {
+    for feature in [
+        "ClusterTrustBundle",
+        "GatewayAddressRoutability",
+        "GatewayAddressRoutabilityCluster",
+        "GatewayListenerFilters",
+    ] {
         assert!(features.contains(&json!({"name": feature})), "{feature}: {class:#}");
     }
 }

@@ -22,6 +22,7 @@ mod helm;
 mod hostnames;
 mod https;
 mod kubernetes;
+mod listener_filters;
 mod listener_sets;
 mod listeners;
 mod live;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::engine::{Cx, Output};
 use crate::env::Placement;
-use crate::graph::{GatewayIr, ListenerIr, NodeKey, Scheme, Value, Verdict};
+use crate::graph::{GatewayIr, IndexKey, ListenerIr, NodeKey, Scheme, Value, Verdict};
 use crate::model::Gateway;
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
@@ -30,6 +30,10 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
                 .extend(listener.table.clone().map(|table| NodeKey::RouteTable(key.clone(), table)));
             let secrets = listener.certificates.iter();
             output.demands.extend(secrets.map(|secret| NodeKey::Secret(key.clone(), secret.clone())));
+            for backend in listener.filters.iter().filter_map(|filter| filter.backend.as_ref()) {
+                output.entries.push((IndexKey::GatewaysOf(backend.service()), key.clone()));
+                output.demands.push(NodeKey::Cluster(key.clone(), backend.clone()));
+            }
         }
         let domains = ir.own_domains().into_iter();
         output

@@ -2,6 +2,7 @@
 
 mod addresses;
 pub(crate) mod backend;
+mod backend_ref;
 mod backend_tls;
 pub(crate) mod ca;
 pub(crate) mod class;
@@ -12,6 +13,7 @@ pub(crate) mod gateway_status;
 mod grant;
 mod installed;
 mod listener;
+mod listener_filters;
 mod listener_set;
 pub(crate) mod listener_set_status;
 mod namespaces;

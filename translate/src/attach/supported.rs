@@ -54,7 +54,7 @@ pub const POD_FEATURES: [&str; 3] =
     ["GatewayAddressEmpty", "GatewayInfrastructure", "GatewayStaticAddresses"];
 
 /// Features of the experimental channel: not told where its fields are not installed.
-pub const EXPERIMENTAL_FEATURES: &[&str] = &["ClusterTrustBundle"];
+pub const EXPERIMENTAL_FEATURES: &[&str] = &["ClusterTrustBundle", "GatewayListenerFilters"];
 
 /// Those of them that need proxies in pods.
 pub const EXPERIMENTAL_POD_FEATURES: [&str; 2] =

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Reference;
 use super::gateway_tls::GatewayTls;
+use super::listener_filters::ListenerFilters;
 
 /// <https://gateway-api.sigs.k8s.io/api-types/gatewayclass/>
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -84,6 +85,9 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<ListenerTls>,
     #[serde(default)]
     pub(crate) allowed_routes: AllowedRoutes,
+    /// What is done with requests before a route is chosen.
+    #[serde(default)]
+    pub(crate) filters: ListenerFilters,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

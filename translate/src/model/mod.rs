@@ -10,6 +10,7 @@ mod gateway;
 mod gateway_parameters;
 mod gateway_tls;
 mod http_route;
+mod listener_filters;
 mod listener_set;
 mod reference;
 mod reference_grant;
@@ -35,6 +36,7 @@ pub(crate) use http_route::{
     Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathModifier, Redirect, Rule,
     Timeouts, UrlRewrite,
 };
+pub(crate) use listener_filters::ExternalAuth;
 pub(crate) use listener_set::ListenerSet;
 pub(crate) use reference::{ParentRef, Reference};
 pub(crate) use reference_grant::ReferenceGrant;

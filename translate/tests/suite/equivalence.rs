@@ -115,8 +115,11 @@ fn gateway(v: usize) -> Value {
         json!({"from": "Same"}),
         json!({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}),
     ];
+    let auth = json!({"type": "ExternalAuth", "externalAuth": {"protocol": pick(&["HTTP", "GRPC"], v),
+        "backendRef": {"name": "y", "port": pick_port(v)}}});
+    let requests = [json!([]), json!([auth]), json!([auth, {"type": "ExtensionRef"}]), json!([])];
     let mut listeners = vec![json!({"name": "first", "port": 80, "protocol": "HTTP",
-        "allowedRoutes": {"namespaces": from[v % 3]}})];
+        "filters": {"requests": requests[v / 3 % 4]}, "allowedRoutes": {"namespaces": from[v % 3]}})];
     if v.is_multiple_of(2) {
         listeners
             .push(json!({"name": "second", "port": 80, "protocol": "HTTP", "hostname": hostnames[v / 2 % 3],
