@@ -23,9 +23,10 @@ pub(super) struct Rendered {
 }
 
 impl Rendered {
-    /// True for a Service that is to have a certain ClusterIP.
+    /// True for a Service that is reached by a certain ClusterIP, and by nothing else.
     pub(super) fn wants_cluster_ip(&self) -> bool {
-        self.what == What::Service && self.object["spec"]["clusterIP"].is_string()
+        let spec = &self.object["spec"];
+        self.what == What::Service && spec["type"] == "ClusterIP" && spec["clusterIP"].is_string()
     }
 }
 
