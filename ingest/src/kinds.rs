@@ -13,12 +13,14 @@ pub(crate) struct Known {
     pub(crate) has_status: bool,
     /// True if most clusters do well without its CRD.
     pub(crate) optional: bool,
+    /// True if it is told whether the API server serves it, as an object of kind `APIResource`.
+    pub(crate) announced: bool,
     /// Field selector of the objects that are read.
     pub(crate) fields: Option<&'static str>,
 }
 
 const fn known(kind: Kind, plural: &'static str, versions: &'static [&'static str]) -> Known {
-    Known { kind, plural, versions, has_status: false, optional: false, fields: None }
+    Known { kind, plural, versions, has_status: false, optional: false, announced: false, fields: None }
 }
 
 impl Known {
@@ -29,6 +31,11 @@ impl Known {
 
     const fn optional(mut self) -> Known {
         self.optional = true;
+        self
+    }
+
+    const fn announced(mut self) -> Known {
+        self.announced = true;
         self
     }
 
@@ -49,14 +56,21 @@ const TLS_OR_OPAQUE: &str = "type!=helm.sh/release.v1,type!=fleetgate.dev/xds-id
     type!=kubernetes.io/dockerconfigjson,type!=kubernetes.io/dockercfg,type!=bootstrap.kubernetes.io/token,\
     type!=kubernetes.io/basic-auth,type!=kubernetes.io/ssh-auth";
 
+/// Its annotations say which channel of the Gateway API is installed.
+const OF_GATEWAYS: &str = "metadata.name=gateways.gateway.networking.k8s.io";
+
 /// In the order in which events of one batch go out: what is referred to before what refers to it.
-pub(crate) static KINDS: [Known; 12] = [
+pub(crate) static KINDS: [Known; 14] = [
     known(Kind::NAMESPACE, "namespaces", &["v1"]),
+    known(Kind::CUSTOM_RESOURCE_DEFINITION, "customresourcedefinitions", &["v1"]).only(OF_GATEWAYS),
     known(Kind::GATEWAY_CLASS, "gatewayclasses", &["v1", "v1beta1"]).with_status(),
     known(Kind::GATEWAY_PARAMETERS, "gatewayparameters", &["v1alpha1"]).optional(),
     known(Kind::REFERENCE_GRANT, "referencegrants", &["v1", "v1beta1"]),
     known(Kind::SECRET, "secrets", &["v1"]).only(TLS_OR_OPAQUE),
     known(Kind::CONFIG_MAP, "configmaps", &["v1"]),
+    known(Kind::CLUSTER_TRUST_BUNDLE, "clustertrustbundles", &["v1", "v1beta1", "v1alpha1"])
+        .optional()
+        .announced(),
     known(Kind::SERVICE, "services", &["v1"]),
     known(Kind::ENDPOINT_SLICE, "endpointslices", &["v1"]),
     known(Kind::BACKEND_TLS_POLICY, "backendtlspolicies", &["v1", "v1alpha3"]).with_status(),

@@ -49,6 +49,9 @@ known_kinds! {
     SERVICE = "Service",
     SECRET = "Secret",
     CONFIG_MAP = "ConfigMap",
+    CLUSTER_TRUST_BUNDLE = "ClusterTrustBundle.certificates.k8s.io",
+    CUSTOM_RESOURCE_DEFINITION = "CustomResourceDefinition.apiextensions.k8s.io",
+    API_RESOURCE = "APIResource.meta.k8s.io",
     ENDPOINT_SLICE = "EndpointSlice.discovery.k8s.io",
 }
 
@@ -70,7 +73,14 @@ impl Kind {
 
     /// True for kinds without a namespace.
     pub fn is_cluster_scoped(&self) -> bool {
-        *self == Kind::GATEWAY_CLASS || *self == Kind::NAMESPACE
+        [
+            Kind::GATEWAY_CLASS,
+            Kind::NAMESPACE,
+            Kind::CLUSTER_TRUST_BUNDLE,
+            Kind::CUSTOM_RESOURCE_DEFINITION,
+            Kind::API_RESOURCE,
+        ]
+        .contains(self)
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Plain data only: no tokio, no I/O, no clock.
 
+mod address;
 pub mod delta;
 pub mod event;
 pub mod hash;
@@ -19,6 +20,7 @@ pub mod report;
 pub mod revision;
 pub mod routing;
 
+pub use address::{AskedAddress, GatewayAddress, Routability};
 pub use delta::{Delta, PrivateKeyRef, Put, XdsKey, XdsKind};
 pub use event::{Change, Event};
 pub use hash::ContentHash;

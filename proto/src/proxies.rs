@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ArcStr, JsonText};
+use crate::{ArcStr, AskedAddress, JsonText};
 
 /// Who runs the proxies of a Gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,8 +27,11 @@ pub struct ProxySpec {
     pub labels: BTreeMap<ArcStr, ArcStr>,
     /// `spec.infrastructure.annotations`, for every object that is made.
     pub annotations: BTreeMap<ArcStr, ArcStr>,
-    /// IP addresses that are asked for; empty if any will do.
-    pub addresses: Vec<ArcStr>,
+    /// Addresses that are asked for, each to be given one; empty if any will do.
+    pub addresses: Vec<AskedAddress>,
+    /// True if it is told from where each address is reached: the Gateway API has a field for it.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub tells_routability: bool,
     /// `GatewayParameters.spec.kube`, the Gateway's merged over its class's; `null` if there is none.
     pub parameters: JsonText,
 }

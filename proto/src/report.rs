@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{ArcStr, Proxies, ResourceKey};
+use crate::{ArcStr, GatewayAddress, Proxies, ResourceKey};
 
 /// A condition as Kubernetes shows it, without its transition time: that belongs to whoever writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -137,7 +137,7 @@ pub struct ObjectStatus {
     pub listeners: Vec<ListenerStatus>,
     /// Gateways: the addresses at which they are reached.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub addresses: Vec<ArcStr>,
+    pub addresses: Vec<GatewayAddress>,
     /// Gateways: how many ListenerSets are attached and accepted.
     #[serde(skip_serializing_if = "is_zero")]
     pub attached_listener_sets: i32,

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 use proto::{Event, ObjectStatus, Put, ResourceKey, Revision, XdsKey};
 
-pub use attach::class::{FEATURES, POD_FEATURES};
+pub use attach::supported::{EXPERIMENTAL_FEATURES, EXPERIMENTAL_POD_FEATURES, FEATURES, POD_FEATURES};
 pub use engine::{Engine, StageStats, Stats};
 pub use env::{Env, Placement};
 pub use model::{KINDS, validate};

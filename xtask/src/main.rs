@@ -25,7 +25,8 @@ Chores of the fleetgate workspace.
   cargo xtask test [--quick]          fetch what the tests need, run all of them; --quick leaves out slow ones
   cargo xtask testbed up|down|status|shell ...
                                       real Kubernetes control planes in network namespaces: testbed/README.md
-  cargo xtask conformance [--profile NAME,...] [--run TEST] [--suite VERSION] [--core] [--keep]
+  cargo xtask conformance [--profile NAME,...] [--run TEST] [--channel standard|experimental]
+                    [--suite VERSION] [--core] [--keep]
                                       the official Gateway API suite against real Envoy pods in a test bed, by default
                                       of profile GATEWAY-HTTP, with a report in conformance/reports/; --core leaves out
                                       extended features, --keep leaves the test bed

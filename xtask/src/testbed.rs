@@ -38,12 +38,12 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// Starts it anew.
-    pub(crate) fn up(name: &'static str) -> Outcome<Bed> {
+    /// Starts it anew, with a release channel of the Gateway API.
+    pub(crate) fn up(name: &'static str, channel: &str) -> Outcome<Bed> {
         let bed = Bed { name };
         bed.down()?;
         let mut up = bed.testbed("up");
-        run(up.arg("--images").arg(images()?))?;
+        run(up.args(["--channel", channel]).arg("--images").arg(images()?))?;
         Ok(bed)
     }
 

@@ -59,6 +59,7 @@ pub(crate) fn join_deployed(status: &mut ObjectStatus, deployed: Option<&Deploye
     let problem = match deployed {
         Some(deployed) => {
             status.addresses.clone_from(&deployed.addresses);
+            status.conditions.extend(deployed.assigned.clone());
             deployed.problem.clone()
         }
         None => Some(pending()),

@@ -45,8 +45,8 @@ impl View<'_> {
     fn status(&self, kind: &Kind, status: &ObjectStatus) -> Value {
         let mut shown = Map::new();
         if !status.addresses.is_empty() {
-            let address = |value: &proto::ArcStr| json!({"type": "IPAddress", "value": value.as_str()});
-            shown.insert("addresses".into(), status.addresses.iter().map(address).collect());
+            let addresses = status.addresses.iter().map(proto::GatewayAddress::shown);
+            shown.insert("addresses".into(), addresses.collect());
         }
         if !status.conditions.is_empty() {
             shown.insert("conditions".into(), self.conditions(Place::Object, &status.conditions));

@@ -229,8 +229,11 @@ fn name(metadata: &Map<String, Value>, kind: &Kind) -> Result<String, Refusal> {
     match metadata.get("name") {
         None | Some(Value::Null) => Err(Refusal::new(FIELD, "the object has no name", "write metadata.name")),
         Some(Value::String(name)) => {
-            let label = *kind == Kind::NAMESPACE || *kind == Kind::SERVICE;
-            let (ok, form) = if label { (is_label(name), LABEL) } else { (is_subdomain(name), SUBDOMAIN) };
+            let (ok, form) = match kind {
+                kind if *kind == Kind::NAMESPACE || *kind == Kind::SERVICE => (is_label(name), LABEL),
+                kind if *kind == Kind::CLUSTER_TRUST_BUNDLE => (name.split(':').all(is_subdomain), BUNDLE),
+                _ => (is_subdomain(name), SUBDOMAIN),
+            };
             if ok {
                 return Ok(name.clone());
             }
@@ -264,6 +267,8 @@ fn namespace(metadata: &mut Map<String, Value>, kind: &Kind) -> Result<String, R
 const LABEL: &str = "use at most 63 lower-case letters, digits and '-', a letter or digit at both ends";
 const SUBDOMAIN: &str =
     "use at most 253 lower-case letters, digits, '-' and '.', a letter or digit at both ends of each part";
+/// A bundle with a signer is named `SIGNER:NAME`, with `:` for the slash of the signer's name.
+const BUNDLE: &str = "use names of lower-case letters, digits, '-' and '.', joined by ':'";
 
 fn is_label(name: &str) -> bool {
     name.len() <= 63 && is_part(name)

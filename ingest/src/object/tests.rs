@@ -59,6 +59,20 @@ fn faults_are_sentences_with_a_place_and_a_remedy() {
 }
 
 #[test]
+fn names_of_trust_bundles_have_their_signer_in_front() {
+    let bundle = |name: &str| {
+        format!(
+            "apiVersion: certificates.k8s.io/v1\nkind: ClusterTrustBundle\nmetadata: {{name: '{name}'}}\nspec: {{trustBundle: x}}\n"
+        )
+    };
+    assert_eq!(
+        payload(&bundle("example.com:signer:v1"))["metadata"],
+        json!({"name": "example.com:signer:v1"})
+    );
+    assert!(faults(&bundle("a::b"))[0].contains("\"a::b\" is not a valid name"));
+}
+
+#[test]
 fn objects_are_trimmed() {
     let service = payload(
         "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  uid: u\n  generation: 4\n  resourceVersion: '9'\n  creationTimestamp: null\n  managedFields: []\n  annotations:\n    kubectl.kubernetes.io/last-applied-configuration: x\nstatus:\n  conditions: []\n  loadBalancer: {ingress: [{ip: 1.2.3.4}]}\n",

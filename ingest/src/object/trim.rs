@@ -30,6 +30,10 @@ pub(super) fn trim(map: &mut Map<String, Value>, kind: &Kind) {
     if *kind == Kind::CONFIG_MAP {
         config_map(map);
     }
+    // Its schemas are large, and nobody reads them.
+    if *kind == Kind::CUSTOM_RESOURCE_DEFINITION {
+        map.remove("spec");
+    }
 }
 
 fn config_map(map: &mut Map<String, Value>) {

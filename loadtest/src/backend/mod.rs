@@ -23,12 +23,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 mod answer;
+mod authorization;
 mod echo;
 mod instructions;
 mod memory;
 mod tls;
 mod websocket;
 
+pub use authorization::Authorizer;
 pub use echo::{Echo, TlsEcho};
 pub use tls::TlsOptions;
 

@@ -1,6 +1,6 @@
 //! `Gateway.spec.addresses`: where a Gateway is reached, and what its listeners bind.
 
-use proto::{ArcStr, Fault, ResourceKey, literal};
+use proto::{ArcStr, AskedAddress, Fault, GatewayAddress, ResourceKey, Routability, literal};
 
 use super::{fault, sentence};
 use crate::env::Placement;
@@ -12,8 +12,21 @@ use crate::model::Gateway;
 pub(super) struct Addresses {
     /// What its listeners bind.
     pub(super) bound: Vec<ArcStr>,
-    /// What the user asked for by value.
-    pub(super) asked: Vec<ArcStr>,
+    /// What the user asked for.
+    pub(super) asked: Vec<AskedAddress>,
+}
+
+impl Addresses {
+    /// Those that are known without asking whoever assigns them.
+    pub(super) fn by_value(&self, tells_routability: bool) -> Vec<GatewayAddress> {
+        let plain = self.asked.iter().filter(|asked| asked.routability.is_any());
+        let routability = || tells_routability.then_some(Routability::ANY);
+        plain
+            .filter_map(|asked| {
+                Some(GatewayAddress { value: asked.value.clone()?, routability: routability() })
+            })
+            .collect()
+    }
 }
 
 /// Resolves them; the verdict says why they are refused.
@@ -28,12 +41,25 @@ pub(super) fn resolve(
         let kind = address.kind.as_deref().unwrap_or("IPAddress");
         let value = address.value.clone().filter(|value| !value.is_empty());
         let is_ip = |value: &ArcStr| value.parse::<core::net::IpAddr>().is_ok();
+        let field = format!("spec.addresses[{index}]");
+        let routability = address.routability.clone();
         let problem = if kind != "IPAddress" {
             format!("addresses of type {kind} are not supported")
         } else if let Some(value) = value.as_ref().filter(|value| !is_ip(value)) {
             format!("{value:?} is not an IP address")
+        } else if !routability.is_any() && *placement != Placement::Pods {
+            format!("routability {} means nothing on one machine", routability.0)
         } else {
-            asked.push(value);
+            if !routability.is_known() {
+                let problem = format!("there is no address of routability {}", routability.0);
+                faults.push(fault(
+                    key,
+                    format!("{field}.routability"),
+                    problem,
+                    "use Cluster, or leave it out",
+                ));
+            }
+            asked.push(AskedAddress { value, routability });
             continue;
         };
         let remedy = match placement {
@@ -42,18 +68,17 @@ pub(super) fn resolve(
                 "use type IPAddress with an address that load balancers of this cluster may have"
             }
         };
-        let fault = fault(key, format!("spec.addresses[{index}]"), problem, remedy);
+        let fault = fault(key, field, problem, remedy);
         let verdict = Verdict::no(literal!("UnsupportedAddress"), sentence(&fault));
         faults.push(fault);
         return (Addresses::default(), Some(verdict));
     }
-    let by_value = || asked.iter().flatten().cloned().collect();
     let bound = match placement {
         Placement::Pods => vec![literal!("0.0.0.0")],
         Placement::Local { address } if asked.is_empty() => vec![address.clone()],
         Placement::Local { address } => {
-            asked.iter().map(|value| value.clone().unwrap_or_else(|| address.clone())).collect()
+            asked.iter().map(|asked| asked.value.clone().unwrap_or_else(|| address.clone())).collect()
         }
     };
-    (Addresses { bound, asked: by_value() }, None)
+    (Addresses { bound, asked }, None)
 }

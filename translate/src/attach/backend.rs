@@ -123,11 +123,7 @@ pub(super) fn tls(cx: &mut Cx<'_>, policy_key: &ResourceKey) -> Result<TlsIr, Tl
     };
     let validation = &policy.spec.validation;
     let field = "spec.validation.caCertificateRefs";
-    let targets = validation.ca_certificate_refs.iter().map(|reference| {
-        let kind = reference.kind_or("", "ConfigMap");
-        policy_key.sibling(kind, policy_key.namespace.clone(), reference.name.clone())
-    });
-    let mut authorities = ca::resolve(cx, policy_key, field, targets);
+    let mut authorities = ca::resolve(cx, policy_key, field, &validation.ca_certificate_refs);
     if authorities.valid.is_empty() && !validation.uses_system_certificates() {
         let Some(flaw) = authorities.flaws.pop() else {
             return Err(no_ca(policy_key, "spec.validation", "names no CA certificates"));

@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use proto::{ArcStr, Fault, Kind, ResourceKey};
 
-use super::{fault, grant};
+use super::{fault, grant, installed};
 use crate::engine::Cx;
-use crate::model::{ConfigMap, Secret};
+use crate::model::{ClusterTrustBundle, ConfigMap, Reference, Secret};
 
 /// What to do about a reference that leads to no CA certificates.
 pub(super) const REMEDY: &str = "refer to a ConfigMap with a PEM bundle under ca.crt";
@@ -34,15 +34,16 @@ pub(super) enum FlawKind {
     Content,
 }
 
-/// Follows the references of `owner` to `targets`, which stand in `field`.
+/// Follows the references of `owner`, which stand in `field`.
 pub(super) fn resolve(
     cx: &mut Cx<'_>,
     owner: &ResourceKey,
     field: &str,
-    targets: impl Iterator<Item = ResourceKey>,
+    references: &[Reference],
 ) -> Authorities {
     let (mut valid, mut flaws) = (Vec::new(), Vec::new());
-    for (index, target) in targets.enumerate() {
+    for (index, reference) in references.iter().enumerate() {
+        let target = target(owner, reference);
         match check(cx, owner, &target, format!("{field}[{index}]")) {
             Ok(()) => valid.push(target),
             Err(flaw) => flaws.push(flaw),
@@ -61,9 +62,19 @@ pub(crate) fn bundle(cx: &mut Cx<'_>, authorities: &[ResourceKey]) -> String {
     bundle
 }
 
+/// What a reference names. One to an object without a namespace that names one all the same keeps it, to be refused.
+fn target(owner: &ResourceKey, reference: &Reference) -> ResourceKey {
+    let kind = reference.kind_or("", "ConfigMap");
+    let here = if kind.is_cluster_scoped() { ArcStr::new() } else { owner.namespace.clone() };
+    owner.sibling(kind, reference.namespace.clone().unwrap_or(here), reference.name.clone())
+}
+
 /// Checks one object; the grant comes before existence, so that nothing is told about objects of other
 /// namespaces.
 fn check(cx: &mut Cx<'_>, owner: &ResourceKey, target: &ResourceKey, field: String) -> Result<(), Flaw> {
+    if target.kind == Kind::CLUSTER_TRUST_BUNDLE {
+        return check_bundle(cx, owner, target, field);
+    }
     if ![Kind::CONFIG_MAP, Kind::SECRET].contains(&target.kind) {
         let problem = format!("{} cannot hold CA certificates", target.kind);
         let fault = fault(owner, format!("{field}.kind"), problem, "refer to a ConfigMap");
@@ -77,7 +88,7 @@ fn check(cx: &mut Cx<'_>, owner: &ResourceKey, target: &ResourceKey, field: Stri
         return Err(Flaw { kind: FlawKind::Grant, fault: fault(owner, field, problem, remedy) });
     }
     let problem = match text(cx, target) {
-        Some(Some(text)) if text.contains("-----BEGIN CERTIFICATE-----") => return Ok(()),
+        Some(Some(text)) if has_certificate(&text) => return Ok(()),
         Some(_) => "has no PEM certificate under ca.crt",
         None => "does not exist",
     };
@@ -85,8 +96,43 @@ fn check(cx: &mut Cx<'_>, owner: &ResourceKey, target: &ResourceKey, field: Stri
     Err(Flaw { kind: FlawKind::Content, fault: fault(owner, field, problem, REMEDY) })
 }
 
-/// What an object has under `ca.crt`, if it is there.
+/// Checks a ClusterTrustBundle, which needs no grant (GEP-5075).
+fn check_bundle(
+    cx: &mut Cx<'_>,
+    owner: &ResourceKey,
+    target: &ResourceKey,
+    field: String,
+) -> Result<(), Flaw> {
+    let flaw = |kind, field: String, problem: String, remedy: &str| {
+        Err(Flaw { kind, fault: fault(owner, field, problem, remedy) })
+    };
+    if !installed::trust_bundles(cx, owner) {
+        let problem = "the API server does not serve ClusterTrustBundles".to_owned();
+        let remedy = "refer to a ConfigMap, or let it serve certificates.k8s.io/v1 (Kubernetes 1.37)";
+        return flaw(FlawKind::Kind, format!("{field}.kind"), problem, remedy);
+    }
+    if !target.namespace.is_empty() {
+        let problem = "a ClusterTrustBundle has no namespace".to_owned();
+        return flaw(FlawKind::Content, format!("{field}.namespace"), problem, "remove the namespace");
+    }
+    let problem = match text(cx, target) {
+        Some(Some(text)) if has_certificate(&text) => return Ok(()),
+        Some(_) => "has no PEM certificate in spec.trustBundle",
+        None => "does not exist",
+    };
+    let problem = format!("ClusterTrustBundle {} {problem}", target.name);
+    flaw(FlawKind::Content, field, problem, "refer to a ClusterTrustBundle with PEM certificates")
+}
+
+fn has_certificate(text: &str) -> bool {
+    text.contains("-----BEGIN CERTIFICATE-----")
+}
+
+/// The PEM text that an object holds, if it is there: under `ca.crt`, or a bundle as a whole.
 fn text(cx: &mut Cx<'_>, of: &ResourceKey) -> Option<Option<String>> {
+    if of.kind == Kind::CLUSTER_TRUST_BUNDLE {
+        return Some(Some(cx.object::<ClusterTrustBundle>(of)?.spec.trust_bundle.to_string()));
+    }
     if of.kind == Kind::CONFIG_MAP {
         let map = cx.sibling::<ConfigMap>(of, &of.namespace, &of.name)?;
         return Some(map.data.get("ca.crt").map(ToString::to_string));

@@ -1,60 +1,12 @@
 //! GatewayClass: which classes are ours.
 
-use proto::{ArcStr, Condition, Fault, ObjectStatus, Report, ResourceKey, literal};
+use proto::{Condition, Fault, ObjectStatus, Report, ResourceKey, literal};
 
-use super::{fault, proxies, sentence};
-
+use super::{fault, proxies, sentence, supported};
 use crate::engine::{Cx, Output};
 use crate::env::Placement;
 use crate::graph::Value;
 use crate::model::GatewayClass;
-
-/// Features of the Gateway API that we support, sorted (`GatewayClassStatus.supportedFeatures`).
-pub const FEATURES: &[&str] = &[
-    "BackendTLSPolicy",
-    "BackendTLSPolicySANValidation",
-    "Gateway",
-    "GatewayBackendClientCertificate",
-    "GatewayFrontendClientCertificateValidation",
-    "GatewayFrontendClientCertificateValidationInsecureFallback",
-    "GatewayHTTPListenerIsolation",
-    "GatewayHTTPSListenerDetectMisdirectedRequests",
-    "GatewayPort8080",
-    "GatewayRouteHostnameIntersectionPrecedence",
-    "HTTPRoute",
-    "HTTPRoute303RedirectStatusCode",
-    "HTTPRoute307RedirectStatusCode",
-    "HTTPRoute308RedirectStatusCode",
-    "HTTPRouteBackendProtocolH2C",
-    "HTTPRouteBackendProtocolWebSocket",
-    "HTTPRouteBackendRequestHeaderModification",
-    "HTTPRouteBackendTimeout",
-    "HTTPRouteBackendURLRewrite",
-    "HTTPRouteCORS",
-    "HTTPRouteDestinationPortMatching",
-    "HTTPRouteHostRewrite",
-    "HTTPRouteMethodMatching",
-    "HTTPRouteNamedRouteRule",
-    "HTTPRouteParentRefPort",
-    "HTTPRoutePathRedirect",
-    "HTTPRoutePathRewrite",
-    "HTTPRoutePortRedirect",
-    "HTTPRouteQueryParamMatching",
-    "HTTPRouteRequestMirror",
-    "HTTPRouteRequestMultipleMirrors",
-    "HTTPRouteRequestPercentageMirror",
-    "HTTPRouteRequestTimeout",
-    "HTTPRouteResponseHeaderModification",
-    "HTTPRouteRetryCodes",
-    "HTTPRouteRetryConnectionError",
-    "HTTPRouteSchemeRedirect",
-    "ListenerSet",
-    "ReferenceGrant",
-];
-
-/// Features that need proxies in pods, with a Service for them.
-pub const POD_FEATURES: [&str; 3] =
-    ["GatewayAddressEmpty", "GatewayInfrastructure", "GatewayStaticAddresses"];
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let ours =
@@ -73,11 +25,6 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
         literal!("SupportedVersion"),
         "the Gateway API version is supported",
     );
-    let mut features: Vec<&str> = FEATURES.to_vec();
-    if cx.env().placement == Placement::Pods {
-        features.extend(POD_FEATURES);
-        features.sort_unstable();
-    }
     let (value, faults) = match parameters {
         Ok(parameters) => (Value::Class(parameters), Vec::new()),
         Err(fault) => (Value::Absent, vec![fault]),
@@ -88,7 +35,7 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
         status: Some(ObjectStatus {
             observed_generation: cx.generation(key),
             conditions: vec![accepted, supported],
-            supported_features: features.into_iter().map(ArcStr::from).collect(),
+            supported_features: supported::features(cx, key),
             faults,
             ..ObjectStatus::default()
         }),
@@ -112,12 +59,4 @@ fn parameters(
         return Err(fault(key, FIELD, "namespace is missing", "name the namespace of the GatewayParameters"));
     };
     proxies::referent(key, FIELD, reference, namespace, cx).map(Some)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn features_are_sorted() {
-        assert!(super::FEATURES.is_sorted());
-    }
 }

@@ -62,11 +62,7 @@ fn resolve(
     faults: &mut Vec<Fault>,
 ) -> Resolved {
     let field = format!("{field}.caCertificateRefs");
-    let targets = validation.ca_certificate_refs.iter().map(|reference| {
-        let namespace = reference.namespace.clone().unwrap_or_else(|| key.namespace.clone());
-        key.sibling(reference.kind_or("", "ConfigMap"), namespace, reference.name.clone())
-    });
-    let Authorities { valid, flaws } = ca::resolve(cx, key, &field, targets);
+    let Authorities { valid, flaws } = ca::resolve(cx, key, &field, &validation.ca_certificate_refs);
     let mut problem = flaws.first().map(|flaw| Verdict::no(reason(&flaw.kind), sentence(&flaw.fault)));
     faults.extend(flaws.into_iter().map(|flaw| flaw.fault));
     if validation.ca_certificate_refs.is_empty() {

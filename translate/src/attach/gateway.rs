@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
+use proto::{ArcStr, Fault, GatewayAddress, Kind, ResourceKey, literal};
 
 use super::proxies::Parameters;
-use super::{addresses, backend_tls, conflicts, fault, frontend_tls, listener, listener_set, proxies};
+use super::{
+    addresses, backend_tls, conflicts, fault, frontend_tls, installed, listener, listener_set, proxies,
+};
 use crate::engine::{Cx, Output};
 use crate::env::Placement;
-use crate::graph::{GatewayIr, ListenerIr, NodeKey, Scheme, Value, Verdict};
+use crate::graph::{GatewayIr, IndexKey, ListenerIr, NodeKey, Scheme, Value, Verdict};
 use crate::model::Gateway;
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
@@ -28,6 +30,10 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
                 .extend(listener.table.clone().map(|table| NodeKey::RouteTable(key.clone(), table)));
             let secrets = listener.certificates.iter();
             output.demands.extend(secrets.map(|secret| NodeKey::Secret(key.clone(), secret.clone())));
+            for backend in listener.filters.iter().filter_map(|filter| filter.backend.as_ref()) {
+                output.entries.push((IndexKey::GatewaysOf(backend.service()), key.clone()));
+                output.demands.push(NodeKey::Cluster(key.clone(), backend.clone()));
+            }
         }
         let domains = ir.own_domains().into_iter();
         output
@@ -71,8 +77,8 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
     conditions.extend(frontend_tls::insecure(gateway));
     let mut ir = GatewayIr {
         listeners,
-        bound: addresses.bound,
-        addresses: addresses.asked,
+        bound: addresses.bound.clone(),
+        addresses: Vec::new(),
         ports: BTreeMap::new(),
         proxies: None,
         accepted,
@@ -84,13 +90,22 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
     listener_set::accept(&ir, &mut sets);
     ir.sets = sets;
     match cx.env().placement {
-        Placement::Local { .. } => ir.addresses = ir.bound.clone(),
+        Placement::Local { .. } => {
+            ir.addresses = ir.bound.iter().cloned().map(GatewayAddress::from).collect()
+        }
         Placement::Pods => {
+            let tells_routability = installed::experimental_channel(cx, key);
+            ir.addresses = addresses.by_value(tells_routability);
             ir.ports = proxies::ports(&ir.listeners);
-            ir.proxies = ir
-                .accepted
-                .holds
-                .then(|| proxies::spec(gateway, parameters, &ir.listeners, &ir.ports, ir.addresses.clone()));
+            ir.proxies = ir.accepted.holds.then(|| {
+                proxies::spec(
+                    gateway,
+                    parameters,
+                    &ir.listeners,
+                    &ir.ports,
+                    (addresses.asked, tells_routability),
+                )
+            });
         }
     }
     ir

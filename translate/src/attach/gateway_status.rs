@@ -1,6 +1,9 @@
 //! A Gateway's status: conditions, and counts of attached routes.
 
-use proto::{ArcStr, Condition, Kind, ListenerStatus, ObjectStatus, Proxies, Report, ResourceKey, literal};
+use proto::{
+    ArcStr, Condition, GatewayAddress, Kind, ListenerStatus, ObjectStatus, Proxies, Report, ResourceKey,
+    literal,
+};
 
 use super::fault;
 use crate::engine::{Cx, Output};
@@ -42,8 +45,8 @@ fn attached_sets(ir: &GatewayIr) -> i32 {
 }
 
 /// An address that stands for all of a machine's leads nowhere from elsewhere.
-fn reachable(addresses: &[ArcStr]) -> Vec<ArcStr> {
-    addresses.iter().filter(|address| !["0.0.0.0", "::"].contains(&address.as_str())).cloned().collect()
+fn reachable(addresses: &[GatewayAddress]) -> Vec<GatewayAddress> {
+    addresses.iter().filter(|address| !["0.0.0.0", "::"].contains(&address.value.as_str())).cloned().collect()
 }
 
 fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {

@@ -2,7 +2,7 @@
 
 use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
-use super::{fault, grant, sentence};
+use super::{fault, grant, listener_filters, sentence};
 use crate::engine::Cx;
 use crate::graph::{ListenerIr, Scheme, Verdict};
 use crate::hostname;
@@ -33,6 +33,7 @@ pub(super) fn resolve(
         table: None,
         certificates: Vec::new(),
         client_validation: None,
+        filters: Vec::new(),
         accepted: Verdict::yes(literal!("Accepted"), literal!("the listener is accepted")),
         resolved: Verdict::yes(literal!("ResolvedRefs"), literal!("all references resolve")),
         conflicted: Verdict::no(literal!("NoConflicts"), literal!("no other listener is in its way")),
@@ -46,6 +47,7 @@ pub(super) fn resolve(
             if scheme == Scheme::Https {
                 resolve_certificates(owner, &field, listener, cx, &mut ir, faults);
             }
+            listener_filters::resolve(owner, &field, listener, cx, &mut ir, faults);
         }
     }
     ir

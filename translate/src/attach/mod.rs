@@ -2,6 +2,7 @@
 
 mod addresses;
 pub(crate) mod backend;
+mod backend_ref;
 mod backend_tls;
 pub(crate) mod ca;
 pub(crate) mod class;
@@ -10,7 +11,9 @@ mod frontend_tls;
 pub(crate) mod gateway;
 pub(crate) mod gateway_status;
 mod grant;
+mod installed;
 mod listener;
+mod listener_filters;
 mod listener_set;
 pub(crate) mod listener_set_status;
 mod namespaces;
@@ -20,6 +23,7 @@ mod proxies;
 mod resolve;
 pub(crate) mod route;
 pub(crate) mod rule;
+pub(crate) mod supported;
 
 pub(crate) use resolve::{Problem, RuleCx};
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proto::{
-    ArcStr, Fault, JsonText, Kind, Proxies, ProxyPort, ProxySpec, ResourceKey, container_ports, literal,
+    ArcStr, AskedAddress, Fault, JsonText, Kind, Proxies, ProxyPort, ProxySpec, ResourceKey, container_ports,
+    literal,
 };
 use serde_json::{Map, Value};
 
@@ -85,7 +86,7 @@ pub(super) fn spec(
     parameters: Parameters,
     listeners: &[ListenerIr],
     ports: &BTreeMap<u16, u16>,
-    addresses: Vec<ArcStr>,
+    (addresses, tells_routability): (Vec<AskedAddress>, bool),
 ) -> Proxies {
     let Parameters::Managed(parameters) = parameters else { return Proxies::SelfManaged };
     let names = names(listeners);
@@ -98,6 +99,7 @@ pub(super) fn spec(
         labels: infrastructure.labels,
         annotations: infrastructure.annotations,
         addresses,
+        tells_routability,
         parameters: JsonText::of(&parameters),
     }))
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
+use proto::{ArcStr, Fault, ResourceKey, literal};
 
-use super::{fault, grant};
+use super::backend_ref::{self, Target, Unresolved};
+use super::fault;
 use crate::engine::Cx;
-use crate::graph::{BackendIr, BackendKey, NodeKey, Value};
+use crate::graph::BackendKey;
 use crate::model::Reference;
 
 /// What is wrong with a route, by what follows from it.
@@ -73,50 +74,14 @@ impl<'a, 'b> RuleCx<'a, 'b> {
 
     /// Name of the cluster of a backend; none if requests to it must fail.
     pub(crate) fn cluster_of(&mut self, reference: &Reference, field: &str) -> Option<ArcStr> {
-        let kind = reference.kind_or("", "Service");
-        if kind != Kind::SERVICE {
-            let problem = format!("{kind} is not a kind of backend");
-            self.unresolved(literal!("InvalidKind"), format!("{field}.kind"), problem, "refer to a Service");
-            return None;
-        }
-        let namespace = reference.namespace.clone().unwrap_or_else(|| self.route.namespace.clone());
-        let target = self.route.sibling(kind, namespace, reference.name.clone());
-        if !grant::permits(self.cx, self.route, &target) {
-            let problem = format!("no ReferenceGrant in namespace {} allows it", target.namespace);
-            let remedy = "add a ReferenceGrant from kind HTTPRoute of this namespace to kind Service there";
-            self.unresolved(literal!("RefNotPermitted"), field, problem, remedy);
-            return None;
-        }
-        let Some(port) = reference.port else {
-            let problem = "a Service needs a port";
-            self.unresolved(literal!("BackendNotFound"), format!("{field}.port"), problem, "set the port");
-            return None;
-        };
-        let backend =
-            BackendKey { cluster: target.cluster, namespace: target.namespace, name: target.name, port };
-        self.backends.insert(backend.clone());
-        self.usable(backend, field)
-    }
-
-    fn usable(&mut self, backend: BackendKey, field: &str) -> Option<ArcStr> {
-        let service = backend.service();
-        let port = backend.port;
-        let (reason, message) = match self.cx.node(NodeKey::Backend(backend)) {
-            Some(Value::Backend(ir)) => match ir.as_ref() {
-                BackendIr::Usable { cluster_name, .. } => return Some(cluster_name.clone()),
-                BackendIr::Closed => return None,
-                BackendIr::Unresolved { reason, message } => (reason.clone(), message.to_string()),
-            },
-            _ => {
-                let what = if self.cx.exists(&service) {
-                    format!("has no port {port}")
-                } else {
-                    "does not exist".into()
-                };
-                (literal!("BackendNotFound"), format!("Service {} {what}", service.namespaced_name()))
+        let Target { backend, usable } = backend_ref::resolve(self.cx, self.route, reference, field);
+        self.backends.extend(backend);
+        match usable {
+            Ok(usable) => Some(usable?.cluster),
+            Err(Unresolved { reason, field, problem, remedy }) => {
+                self.unresolved(reason, field, problem, &remedy);
+                None
             }
-        };
-        self.unresolved(reason, field, message, "create the Service or correct the reference");
-        None
+        }
     }
 }

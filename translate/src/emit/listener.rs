@@ -24,7 +24,7 @@ use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
 use super::client_validation::{Validation, validation};
-use super::{ads, put, scopes, secret, socket_address};
+use super::{ads, listener_filters, put, scopes, secret, socket_address};
 use crate::engine::{Cx, Output};
 use crate::features;
 use crate::graph::{ListenerIr, NodeKey, Scheme, Value};
@@ -74,7 +74,7 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
         .collect();
     for tables in [Tables::Whole, Tables::Walked] {
         let filter_chains = match is_tls {
-            false => serving.iter().take(1).filter_map(|listener| http_chain(listener, tables)).collect(),
+            false => http_chain(&serving, tables).into_iter().collect(),
             true => serving
                 .iter()
                 .zip(&validations)
@@ -105,11 +105,11 @@ impl Tables {
     }
 }
 
-fn http_chain(listener: &ListenerIr, tables: Tables) -> Option<FilterChain> {
-    let table = listener.table.as_ref()?;
+fn http_chain(serving: &[&ListenerIr], tables: Tables) -> Option<FilterChain> {
+    let table = serving.first()?.table.as_ref()?;
     Some(FilterChain {
         name: table.to_string(),
-        filters: vec![connection_manager(table, tables)],
+        filters: vec![connection_manager(table, tables, listener_filters::of_shared(serving))],
         ..FilterChain::default()
     })
 }
@@ -120,6 +120,8 @@ fn https_chain(
     tables: Tables,
 ) -> Option<FilterChain> {
     let table = listener.table.as_ref()?;
+    // For all requests of the chain: their SNI has chosen the listener.
+    let own_filters = listener_filters::of_own(listener);
     let server_names =
         if listener.hostname == hostname::ANY { Vec::new() } else { vec![listener.hostname.to_string()] };
     let context = DownstreamTlsContext {
@@ -135,7 +137,7 @@ fn https_chain(
     Some(FilterChain {
         name: table.to_string(),
         filter_chain_match: Some(FilterChainMatch { server_names, ..FilterChainMatch::default() }),
-        filters: vec![connection_manager(table, tables)],
+        filters: vec![connection_manager(table, tables, own_filters)],
         transport_socket: Some(TransportSocket {
             name: "envoy.transport_sockets.tls".to_owned(),
             config_type: Some(SocketConfig::TypedConfig(pack_any(context))),
@@ -156,19 +158,22 @@ fn tls_inspector() -> ListenerFilter {
     }
 }
 
-fn connection_manager(table: &ArcStr, tables: Tables) -> Filter {
+/// `before` are filters that run before a route is chosen.
+fn connection_manager(table: &ArcStr, tables: Tables, before: Vec<HttpFilter>) -> Filter {
     let router = HttpFilter {
         name: "envoy.filters.http.router".to_owned(),
         config_type: Some(ConfigType::TypedConfig(pack_any(Router::default()))),
         ..HttpFilter::default()
     };
-    let mut http_filters = features::http_filters();
+    let mut http_filters = before;
+    let chosen = http_filters.len();
+    http_filters.extend(features::http_filters());
     http_filters.push(router);
     let (route_specifier, early_header_mutation_extensions) = match tables {
         Tables::Whole => (whole_table(table), Vec::new()),
         Tables::Walked => {
-            // Before all others: they must see the route where the walk ends.
-            http_filters.insert(0, scopes::walk_filter());
+            // Before all that look at the route: they must see the one where the walk ends.
+            http_filters.insert(chosen, scopes::walk_filter());
             (scopes::route_specifier(), vec![scopes::root_header(table)])
         }
     };

@@ -4,7 +4,9 @@
 mod client_validation;
 pub(crate) mod cluster;
 pub(crate) mod endpoints;
+mod external_auth;
 pub(crate) mod listener;
+mod listener_filters;
 pub(crate) mod route;
 pub(crate) mod route_table;
 mod scopes;

@@ -28,7 +28,7 @@ use crate::graph::Context;
 use crate::model::{Match, NameMatch};
 
 /// Never defined as a cluster: its share of requests is answered 500.
-const NOWHERE: &str = "fleetgate.dev/unresolved";
+pub(super) const NOWHERE: &str = "fleetgate.dev/unresolved";
 
 const PREFIX: &str = "httproute/";
 

@@ -3,12 +3,16 @@
 
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteMatch, VirtualHost};
-use proto::{ArcStr, ResourceKey, Routing, XdsKey};
+use prost::Message;
+use proto::{ArcStr, Put, ResourceKey, RouteEntry, RouteSet, Routing, XdsKey};
 
 use super::put;
 use super::route::answer;
 use crate::engine::{Cx, Output};
 use crate::graph::{NodeKey, Value, VirtualHostRole};
+
+/// Name of the route of a listener that no object's route matches.
+const UNMATCHED: &str = "unmatched";
 
 pub(crate) fn compute(gateway: &ResourceKey, table: &ArcStr, domain: &ArcStr, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);
@@ -29,7 +33,27 @@ pub(crate) fn compute(gateway: &ResourceKey, table: &ArcStr, domain: &ArcStr, cx
     put.version = put.version.with(routing_version(routing.as_ref()));
     put.routing = routing;
     output.puts.push(put);
+    if ir.has_filters(table, domain) {
+        output.puts.push(unmatched(gateway, table, domain));
+    }
     output
+}
+
+/// The last route of a listener that has filters: Envoy runs them only where there is some route.
+fn unmatched(gateway: &ResourceKey, table: &ArcStr, domain: &ArcStr) -> Put {
+    let everything =
+        RouteMatch { path_specifier: Some(PathSpecifier::Prefix(String::new())), ..RouteMatch::default() };
+    let route = Route {
+        name: UNMATCHED.to_owned(),
+        r#match: Some(everything),
+        action: Some(answer(404)),
+        ..Route::default()
+    };
+    let entry = RouteEntry { order: u64::MAX, path: None, body: route.encode_to_vec().into() };
+    let set = RouteSet { specificity: 0, created: ArcStr::new(), entries: [entry].into() };
+    let key = XdsKey::routes(gateway.clone(), table.clone(), domain.clone(), UNMATCHED);
+    let (version, body) = (set.version(), bytes::Bytes::new());
+    Put { key, version, body, private_key: None, routing: Some(Routing::Routes(set.into())) }
 }
 
 fn routing_version(routing: Option<&Routing>) -> proto::ContentHash {

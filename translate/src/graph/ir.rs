@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proto::{ArcStr, Condition, Fault, Kind, Proxies, ResourceKey};
+use proto::{ArcStr, Condition, Fault, GatewayAddress, Kind, Proxies, ResourceKey};
 
+use super::BackendKey;
 use crate::hostname::{covers, specificity};
 use crate::model::AllowedRoutes;
 
@@ -51,7 +52,7 @@ pub(crate) struct GatewayIr {
     /// Addresses that its listeners bind.
     pub(crate) bound: Vec<ArcStr>,
     /// Addresses at which it is reached, as far as they are known here.
-    pub(crate) addresses: Vec<ArcStr>,
+    pub(crate) addresses: Vec<GatewayAddress>,
     /// Ports that its listeners bind, where these are not the Gateway's own.
     pub(crate) ports: BTreeMap<u16, u16>,
     /// Who runs its proxies, where they are pods and it is accepted.
@@ -109,6 +110,8 @@ pub(crate) struct ListenerIr {
     pub(crate) certificates: Vec<ResourceKey>,
     /// None: clients are not asked for a certificate.
     pub(crate) client_validation: Option<ClientValidationIr>,
+    /// What is done with its requests before a route is chosen, in order.
+    pub(crate) filters: Vec<ExternalAuthIr>,
     pub(crate) accepted: Verdict,
     pub(crate) resolved: Verdict,
     /// Holds if it conflicts with a listener before it.
@@ -124,6 +127,25 @@ pub(crate) struct ClientValidationIr {
     pub(crate) authorities: Vec<ResourceKey>,
     /// True if clients without a valid certificate are let in too.
     pub(crate) insecure_fallback: bool,
+}
+
+/// A server that is asked whether a request may pass, and what to add to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExternalAuthIr {
+    /// Name of its cluster; none if all requests must be refused.
+    pub(crate) cluster: Option<ArcStr>,
+    /// What was referred to.
+    pub(crate) backend: Option<BackendKey>,
+    /// True for Envoy's gRPC protocol, else plain HTTP.
+    pub(crate) is_grpc: bool,
+    /// Put before the request's path; for HTTP only.
+    pub(crate) path: ArcStr,
+    /// Headers of the request that it is told; by default all for gRPC, and few for HTTP.
+    pub(crate) allowed_headers: Vec<ArcStr>,
+    /// Headers of its answer that go into the request, all if none are named; for HTTP only.
+    pub(crate) allowed_response_headers: Vec<ArcStr>,
+    /// Bytes of the request's body that it is told, at most; 0 for none.
+    pub(crate) max_body: u32,
 }
 
 /// What a domain of a route table is for.
@@ -185,6 +207,15 @@ impl GatewayIr {
             VirtualHostRole::Routes(owner.hostname.clone())
         } else {
             VirtualHostRole::Misdirected
+        })
+    }
+
+    /// True if a domain is the hostname of a listener that has filters; of an HTTPS table, of its own listener.
+    pub(crate) fn has_filters(&self, table: &str, domain: &str) -> bool {
+        self.listeners.iter().any(|listener| {
+            listener.table.as_deref() == Some(table)
+                && listener.hostname == domain
+                && !listener.filters.is_empty()
         })
     }
 

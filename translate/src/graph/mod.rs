@@ -7,8 +7,8 @@ use proto::{ArcStr, ClusterId, Kind, Name, ResourceKey, XdsKey, XdsKind};
 
 pub(crate) use indexes::{IndexKey, Member, roots};
 pub(crate) use ir::{
-    AttachedSet, Attachment, BackendIr, ClientValidationIr, Context, GatewayIr, ListenerIr, Scheme, TlsIr,
-    UpstreamProtocol, Value, Verdict, VirtualHostRole,
+    AttachedSet, Attachment, BackendIr, ClientValidationIr, Context, ExternalAuthIr, GatewayIr, ListenerIr,
+    Scheme, TlsIr, UpstreamProtocol, Value, Verdict, VirtualHostRole,
 };
 
 use crate::engine::{Cx, Output};
@@ -133,7 +133,10 @@ pub(crate) fn compute(key: &NodeKey, cx: &mut Cx<'_>) -> Output {
 pub(crate) fn node_of(key: &XdsKey) -> Option<NodeKey> {
     let scope = key.scope.clone();
     match key.kind {
-        XdsKind::Routes => emit::route::object_of(&scope, &key.route).map(NodeKey::Route),
+        XdsKind::Routes => Some(match emit::route::object_of(&scope, &key.route) {
+            Some(object) => NodeKey::Route(object),
+            None => NodeKey::VirtualHost(scope, key.name.clone(), key.domain.clone()),
+        }),
         XdsKind::VirtualHost => Some(NodeKey::VirtualHost(scope, key.name.clone(), key.domain.clone())),
         XdsKind::RouteTable => Some(NodeKey::RouteTable(scope, key.name.clone())),
         XdsKind::Listener | XdsKind::ScopedListener => {

@@ -119,6 +119,24 @@ pub(crate) struct ConfigMap {
     pub(crate) data: BTreeMap<ArcStr, ArcStr>,
 }
 
+/// A ClusterTrustBundle of `certificates.k8s.io`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct ClusterTrustBundle {
+    pub(crate) spec: ClusterTrustBundleSpec,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ClusterTrustBundleSpec {
+    /// PEM certificates.
+    #[serde(default)]
+    pub(crate) trust_bundle: ArcStr,
+    /// Who may change it.
+    #[serde(default)]
+    #[allow(dead_code)]
+    signer_name: ArcStr,
+}
+
 /// Kubernetes writes `null` for empty lists.
 fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use proto::{ArcStr, Name};
+use proto::{ArcStr, Name, Routability};
 use serde::Deserialize;
 
 use super::Reference;
 use super::gateway_tls::GatewayTls;
+use super::listener_filters::ListenerFilters;
 
 /// <https://gateway-api.sigs.k8s.io/api-types/gatewayclass/>
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -69,6 +70,9 @@ pub(crate) struct Address {
     pub(crate) kind: Option<ArcStr>,
     /// None: assign one.
     pub(crate) value: Option<ArcStr>,
+    /// From where it is to be reached.
+    #[serde(default)]
+    pub(crate) routability: Routability,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -81,6 +85,9 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<ListenerTls>,
     #[serde(default)]
     pub(crate) allowed_routes: AllowedRoutes,
+    /// What is done with requests before a route is chosen.
+    #[serde(default)]
+    pub(crate) filters: ListenerFilters,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -4,11 +4,13 @@
 
 mod backend_tls_policy;
 mod core;
+mod definition;
 mod duration;
 mod gateway;
 mod gateway_parameters;
 mod gateway_tls;
 mod http_route;
+mod listener_filters;
 mod listener_set;
 mod reference;
 mod reference_grant;
@@ -21,8 +23,11 @@ use proto::{ArcStr, Fault, Kind, ResourceKey};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::core::{ConfigMap, EndpointSlice, KeyState, Namespace, Secret, Service, ServicePort};
+pub(crate) use self::core::{
+    ClusterTrustBundle, ConfigMap, EndpointSlice, KeyState, Namespace, Secret, Service, ServicePort,
+};
 pub(crate) use backend_tls_policy::{BackendTlsPolicy, SubjectAltName};
+pub(crate) use definition::CustomResourceDefinition;
 pub(crate) use duration::GepDuration;
 pub(crate) use gateway::{AllowedRoutes, Gateway, GatewayClass, Listener, RouteNamespaces};
 pub(crate) use gateway_parameters::{GatewayParameters, merge as merge_parameters};
@@ -31,6 +36,7 @@ pub(crate) use http_route::{
     Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathModifier, Redirect, Rule,
     Timeouts, UrlRewrite,
 };
+pub(crate) use listener_filters::ExternalAuth;
 pub(crate) use listener_set::ListenerSet;
 pub(crate) use reference::{ParentRef, Reference};
 pub(crate) use reference_grant::ReferenceGrant;
@@ -104,6 +110,8 @@ models! {
     REFERENCE_GRANT => ReferenceGrant,
     SECRET => Secret,
     CONFIG_MAP => ConfigMap,
+    CLUSTER_TRUST_BUNDLE => ClusterTrustBundle,
+    CUSTOM_RESOURCE_DEFINITION => CustomResourceDefinition,
     SERVICE => Service,
     ENDPOINT_SLICE => EndpointSlice,
     BACKEND_TLS_POLICY => BackendTlsPolicy,

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, ListenerSet, Namespace,
-    ReferenceGrant, Secret, Service,
+    BackendTlsPolicy, ClusterTrustBundle, ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute,
+    ListenerSet, Namespace, ReferenceGrant, Secret, Service,
 };
 
 /// Faults of an object's form: fields of the wrong type, missing fields, unknown fields under `spec`.
@@ -23,6 +23,7 @@ pub fn validate(key: &ResourceKey, object: &Value) -> Vec<Fault> {
         kind if *kind == Kind::SERVICE => check::<Service>(key, object, false),
         kind if *kind == Kind::ENDPOINT_SLICE => check::<EndpointSlice>(key, object, false),
         kind if *kind == Kind::SECRET => check::<Secret>(key, object, false),
+        kind if *kind == Kind::CLUSTER_TRUST_BUNDLE => check::<ClusterTrustBundle>(key, object, true),
         kind if *kind == Kind::CONFIG_MAP => check::<ConfigMap>(key, object, false),
         _ => Vec::new(),
     }

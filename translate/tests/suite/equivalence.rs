@@ -44,6 +44,9 @@ fn world() -> Vec<ResourceKey> {
         key(Kind::LISTENER_SET, "apps", "s"),
         key(Kind::LISTENER_SET, "infra", "t"),
         key(Kind::GATEWAY_PARAMETERS, "infra", "p"),
+        key(Kind::CLUSTER_TRUST_BUNDLE, "", "ca"),
+        key(Kind::API_RESOURCE, "", "clustertrustbundles.certificates.k8s.io"),
+        key(Kind::CUSTOM_RESOURCE_DEFINITION, "", "gateways.gateway.networking.k8s.io"),
     ]
 }
 
@@ -62,6 +65,12 @@ fn object(key: &ResourceKey, v: usize) -> Value {
             let replicas = json!({"kube": {"deployment": {"replicas": v % 3}}});
             json!({"spec": if v.is_multiple_of(3) { json!({"selfManaged": {}}) } else { replicas }})
         }
+        "ClusterTrustBundle" => {
+            json!({"spec": {"trustBundle": pick(&["-----BEGIN CERTIFICATE-----\nA", "-----BEGIN CERTIFICATE-----\nB", ""], v)}})
+        }
+        "APIResource" => json!({"name": "clustertrustbundles"}),
+        "CustomResourceDefinition" => json!({"metadata": {"annotations": {
+            "gateway.networking.k8s.io/channel": pick(&["experimental", "experimental", "standard"], v)}}}),
         "Service" => json!({"spec": {"ports": [
             {"name": "http", "port": pick_port(v), "appProtocol": pick(&["http", "kubernetes.io/h2c", "kubernetes.io/odd"], v / 3)}]}}),
         "EndpointSlice" => json!({
@@ -80,7 +89,7 @@ fn object(key: &ResourceKey, v: usize) -> Value {
             "metadata": {"creationTimestamp": pick(&["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], v)},
             "spec": {"targetRefs": [{"kind": "Service", "name": "x"}],
                 "validation": {"hostname": pick(&["x.example", "y.example"], v / 2),
-                    "caCertificateRefs": [{"kind": pick(&["ConfigMap", "ConfigMap", "Odd"], v / 4), "name": "ca"}]}}}),
+                    "caCertificateRefs": [ca_reference(v / 4)]}}}),
         "ConfigMap" => {
             json!({"data": {"ca.crt": pick(&["-----BEGIN CERTIFICATE-----\nA", "-----BEGIN CERTIFICATE-----\nB", "none"], v)}})
         }
@@ -88,6 +97,11 @@ fn object(key: &ResourceKey, v: usize) -> Value {
             "privateKey": {"state": pick(&["Valid", "Valid", "Mismatch"], v / 2)}}),
         other => panic!("no object of kind {other}"),
     }
+}
+
+fn ca_reference(v: usize) -> Value {
+    let bundle = json!({"group": "certificates.k8s.io", "kind": "ClusterTrustBundle", "name": "ca"});
+    [json!({"kind": "ConfigMap", "name": "ca"}), bundle, json!({"kind": "Odd", "name": "ca"})][v % 3].clone()
 }
 
 fn pick_port(v: usize) -> u16 {
@@ -101,8 +115,11 @@ fn gateway(v: usize) -> Value {
         json!({"from": "Same"}),
         json!({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}),
     ];
+    let auth = json!({"type": "ExternalAuth", "externalAuth": {"protocol": pick(&["HTTP", "GRPC"], v),
+        "backendRef": {"name": "y", "port": pick_port(v)}}});
+    let requests = [json!([]), json!([auth]), json!([auth, {"type": "ExtensionRef"}]), json!([])];
     let mut listeners = vec![json!({"name": "first", "port": 80, "protocol": "HTTP",
-        "allowedRoutes": {"namespaces": from[v % 3]}})];
+        "filters": {"requests": requests[v / 3 % 4]}, "allowedRoutes": {"namespaces": from[v % 3]}})];
     if v.is_multiple_of(2) {
         listeners
             .push(json!({"name": "second", "port": 80, "protocol": "HTTP", "hostname": hostnames[v / 2 % 3],
@@ -120,7 +137,12 @@ fn gateway(v: usize) -> Value {
     let allowed = json!([null, {"namespaces": from[v % 3]}, {"namespaces": {"from": "All"}}]);
     let parameters = json!({"group": "gateway.gloo.solo.io", "kind": "GatewayParameters", "name": "p"});
     let infrastructure = if v.is_multiple_of(5) { json!({"parametersRef": parameters}) } else { json!(null) };
-    json!({"spec": {"gatewayClassName": "fleetgate", "listeners": listeners, "tls": gateway_tls(v),
+    let addresses = [
+        json!([]),
+        json!([{"value": "192.0.2.1"}]),
+        json!([{}, {"routability": "Cluster"}, {"routability": "example.com/elsewhere"}]),
+    ];
+    json!({"spec": {"gatewayClassName": "fleetgate", "listeners": listeners, "addresses": addresses[v % 3], "tls": gateway_tls(v),
         "allowedListeners": allowed[v / 2 % 3], "infrastructure": infrastructure}})
 }
 
@@ -150,6 +172,7 @@ fn gateway_tls(v: usize) -> Value {
     let here = json!({"name": "ca"});
     let there = json!({"kind": "ConfigMap", "name": "ca", "namespace": "apps"});
     let odd = json!({"kind": "Odd", "name": "ca"});
+    let bundle = ca_reference(1);
     let frontends = [
         json!(null),
         json!({"default": {"validation": {"caCertificateRefs": [here]}}}),
@@ -157,8 +180,9 @@ fn gateway_tls(v: usize) -> Value {
         json!({"default": {}, "perPort": [{"port": 443, "tls": {"validation": {"caCertificateRefs": [there]}}}]}),
         json!({"default": {"validation": {"caCertificateRefs": [odd]}},
             "perPort": [{"port": 80, "tls": {"validation": {"caCertificateRefs": [here]}}}]}),
+        json!({"default": {"validation": {"caCertificateRefs": [bundle]}}}),
     ];
-    json!({"backend": {"clientCertificateRef": certificates[v % 4]}, "frontend": frontends[v % 5]})
+    json!({"backend": {"clientCertificateRef": certificates[v % 4]}, "frontend": frontends[v % 6]})
 }
 
 fn route(v: usize) -> Value {

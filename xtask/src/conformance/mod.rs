@@ -24,6 +24,8 @@ pub(crate) struct Options {
     profiles: String,
     /// One test, by its short name.
     test: Option<String>,
+    /// Release channel of the Gateway API that is installed.
+    channel: String,
     /// Version of the suite, without `v`.
     version: String,
     /// Core features only.
@@ -37,10 +39,12 @@ impl Options {
         let text = |error: pico_args::Error| error.to_string();
         let profiles = arguments.opt_value_from_str("--profile").map_err(text)?;
         let test = arguments.opt_value_from_str("--run").map_err(text)?;
+        let channel: Option<String> = arguments.opt_value_from_str("--channel").map_err(text)?;
         let version: Option<String> = arguments.opt_value_from_str("--suite").map_err(text)?;
         let options = Options {
             profiles: profiles.unwrap_or_else(|| "GATEWAY-HTTP".to_owned()),
             test,
+            channel: channel.unwrap_or_else(|| "standard".to_owned()),
             version: version.map_or_else(
                 || tools::GATEWAY_API_VERSION.to_owned(),
                 |version| version.trim_start_matches('v').to_owned(),
@@ -48,6 +52,9 @@ impl Options {
             core: arguments.contains("--core"),
             keep: arguments.contains("--keep"),
         };
+        if !["standard", "experimental"].contains(&options.channel.as_str()) {
+            return Err(format!("--channel {}: say standard or experimental", options.channel));
+        }
         match arguments.finish() {
             rest if rest.is_empty() => Ok(options),
             rest => Err(format!("{rest:?} is not understood; see cargo xtask --help")),
@@ -63,7 +70,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let folder = testbed::target().join("conformance");
     let _ = fs::remove_dir_all(folder.join("failures"));
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let results = in_a_bed(options.keep, |bed| {
+    let results = in_a_bed(&options.channel, options.keep, |bed| {
         let suite = Suite { program: &program, options, bed, features: features::of(bed, options)? };
         suite.run(&folder.join("suite.log"), &folder.join("report.yaml"), options.test.as_deref(), true)
     })?;
@@ -74,8 +81,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
 }
 
 /// Runs something in a bed with fleetgate in it.
-fn in_a_bed<T>(keep: bool, work: impl FnOnce(&Bed) -> Outcome<T>) -> Outcome<T> {
-    let bed = Bed::up("conformance")?;
+fn in_a_bed<T>(channel: &str, keep: bool, work: impl FnOnce(&Bed) -> Outcome<T>) -> Outcome<T> {
+    let bed = Bed::up("conformance", channel)?;
     let done = install::install(&bed).and_then(|()| work(&bed));
     if keep {
         eprintln!("the bed stays: cargo xtask testbed shell --name conformance, ... down --name conformance");
@@ -89,7 +96,7 @@ fn in_a_bed<T>(keep: bool, work: impl FnOnce(&Bed) -> Outcome<T>) -> Outcome<T> 
 fn examine(options: &Options, program: &Path, test: &str, folder: &Path) -> Outcome {
     fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     eprintln!("once more, for evidence: {test}");
-    in_a_bed(false, |bed| {
+    in_a_bed(&options.channel, false, |bed| {
         let suite = Suite { program, options, bed, features: features::of(bed, options)? };
         let again = suite.run(&folder.join("suite.log"), &folder.join("report.yaml"), Some(test), false)?;
         if again.failed.is_empty() {
@@ -121,7 +128,8 @@ fn conclude(options: &Options, results: &Results, folder: &Path) -> Outcome {
 
 /// Puts the report where reports are kept.
 fn keep_report(options: &Options, made: &Path) -> Outcome<PathBuf> {
-    let name = format!("v{}-{}.yaml", options.version, options.profiles.replace(',', "-"));
+    let channel = if options.channel == "standard" { "" } else { "-experimental" };
+    let name = format!("v{}-{}{channel}.yaml", options.version, options.profiles.replace(',', "-"));
     let report = root().join("conformance/reports").join(name);
     let parent = report.parent().unwrap_or(&report).to_owned();
     fs::create_dir_all(&parent)

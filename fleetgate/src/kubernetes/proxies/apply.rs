@@ -8,11 +8,12 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use proto::{ArcStr, ProxySpec, ResourceKey, literal};
 
+use super::addresses::{self, Refused};
 use super::identity::Identity;
 use super::owned::{Objects, Observed, What, owner};
 use super::parameters::Parameters;
 use super::render::{Ingredients, Rendered, render};
-use super::{Deployed, FIELD_MANAGER, Settings, addresses, names};
+use super::{Deployed, FIELD_MANAGER, Settings, names};
 use crate::pki::Authority;
 
 /// What was applied last, so that nothing is applied twice.
@@ -49,22 +50,18 @@ struct Problem(ArcStr, String);
 impl Job {
     /// Does it, as far as it can be done.
     pub(super) async fn run(mut self) -> Outcome {
-        let services = match self.apply().await {
-            Ok(services) => services,
-            Err(Problem(reason, message)) => {
-                let names = self.objects.keys().filter(|(what, _)| *what == What::Service);
-                let services: Vec<String> = names.map(|(_, name)| name.clone()).collect();
-                let mut deployed = addresses::deployed(&self.gateway, &self.spec, &services, &self.objects);
-                deployed.problem = Some((reason, message));
-                return Outcome { applied: self.applied, deployed, failed: true };
-            }
-        };
-        let deployed = addresses::deployed(&self.gateway, &self.spec, &services, &self.objects);
-        Outcome { applied: self.applied, deployed, failed: false }
+        let mut refused = Refused::new();
+        let problem = self.apply(&mut refused).await.err();
+        let mut deployed = addresses::deployed(&self.gateway, &self.spec, &refused, &self.objects);
+        let failed = problem.is_some() || !refused.is_empty();
+        if let Some(Problem(reason, message)) = problem {
+            deployed.problem = Some((reason, message));
+        }
+        Outcome { applied: self.applied, deployed, failed }
     }
 
-    /// Names of the Services that should be there.
-    async fn apply(&mut self) -> Result<Vec<String>, Problem> {
+    /// Notes the Services that cannot be had: the others serve without them.
+    async fn apply(&mut self, refused: &mut Refused) -> Result<(), Problem> {
         let parameters = Parameters::of(&self.spec.parameters.to_value());
         let parameters = parameters.map_err(|message| Problem(literal!("Invalid"), message))?;
         let identity = self.identity().await?;
@@ -78,7 +75,10 @@ impl Job {
             identity: &identity,
         });
         for one in &rendered {
-            self.apply_one(one).await?;
+            match self.apply_one(one).await {
+                Err(Problem(_, said)) if one.wants_cluster_ip() => refused.insert(one.name.clone(), said),
+                applied => applied.map(|()| None)?,
+            };
         }
         let kept: HashSet<(What, &str)> = rendered.iter().map(|one| (one.what, one.name.as_str())).collect();
         let extra = self.objects.iter().filter(|((what, name), _)| !kept.contains(&(*what, name.as_str())));
@@ -90,7 +90,7 @@ impl Job {
                 .map_err(|error| self.problem(what, &name, &error))?;
             self.applied.objects.remove(&(what, name));
         }
-        Ok(rendered.into_iter().filter(|one| one.what == What::Service).map(|one| one.name).collect())
+        Ok(())
     }
 
     /// The one that the Secret has, as long as it is good.
@@ -141,6 +141,13 @@ impl Job {
                 self.gateway.namespace, one.name
             );
             return Err(Problem(literal!("Invalid"), message));
+        }
+        if let Some(observed) = observed
+            && one.wants_cluster_ip()
+            && observed.service["spec"]["clusterIP"] != one.object["spec"]["clusterIP"]
+        {
+            // It never changes.
+            delete(&self.client, &self.gateway, one.what, &one.name, observed).await.map_err(problem)?;
         }
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let made = api.patch(&one.name, &parameters, &Patch::Apply(&one.object)).await.map_err(problem)?;

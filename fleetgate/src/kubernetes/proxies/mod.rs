@@ -22,7 +22,7 @@ mod retry;
 
 pub(crate) use controller::{Controller, Wanted, deploy};
 
-use proto::ArcStr;
+use proto::{ArcStr, Condition, GatewayAddress};
 
 /// Who applies our fields (`metadata.managedFields`).
 pub(crate) const FIELD_MANAGER: &str = "fleetgate.dev/gateway";
@@ -41,8 +41,10 @@ pub(crate) struct Settings {
 /// What came of the deployment of a Gateway's proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Deployed {
-    /// Where they are reached: IP addresses, or names.
-    pub(crate) addresses: Vec<ArcStr>,
+    /// Where they are reached.
+    pub(crate) addresses: Vec<GatewayAddress>,
+    /// Whether each address that was asked for is there; none where that is not told.
+    pub(crate) assigned: Option<Condition>,
     /// Why the Gateway is not `Programmed`: reason and sentence.
     pub(crate) problem: Option<(ArcStr, String)>,
 }

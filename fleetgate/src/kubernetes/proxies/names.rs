@@ -32,6 +32,12 @@ pub(super) fn proxy(gateway: &ResourceKey) -> String {
     fit(&name)
 }
 
+/// Name of the Service for an entry of `spec.addresses`.
+pub(super) fn service(gateway: &ResourceKey, index: usize) -> String {
+    let name = proxy(gateway);
+    if index == 0 { name } else { fit(&format!("{name}-{}", index + 1)) }
+}
+
 /// Name of a Service's port: a listener's, as far as Services allow it.
 pub(super) fn port(listener: &str) -> String {
     let name = fit(listener);

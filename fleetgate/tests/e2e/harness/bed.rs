@@ -39,6 +39,11 @@ pub(crate) struct Bed {
 impl Bed {
     /// Starts one; none if this machine cannot.
     pub(crate) fn up() -> Option<Bed> {
+        Bed::with_channel("standard")
+    }
+
+    /// Starts one with a release channel of the Gateway API.
+    pub(crate) fn with_channel(channel: &str) -> Option<Bed> {
         let binary = Path::new(env!("CARGO_BIN_EXE_fleetgate"));
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join(".tools");
         let program = binary.with_file_name("testbed");
@@ -59,7 +64,8 @@ impl Bed {
             "envoy": {"program": envoy.to_str(), "env": module},
         });
         std::fs::write(&images, known.to_string()).unwrap();
-        let up = bed.command("up").arg("--images").arg(&images).output().unwrap();
+        let up =
+            bed.command("up").args(["--channel", channel]).arg("--images").arg(&images).output().unwrap();
         assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
         Some(bed)
     }

@@ -8,6 +8,7 @@
 //! Seen:              what the server has, status included, for who writes it
 //! ```
 
+mod announcement;
 mod batches;
 mod decode;
 mod discovery;
@@ -31,6 +32,7 @@ use tokio::task::JoinSet;
 
 use crate::kinds::KINDS;
 use crate::{Batch, KeyStore, Known, Limits};
+use announcement::Announcement;
 use batches::Batches;
 use objects::{Objects, deletion};
 use watch::{Progress, Scope, Watch};
@@ -95,6 +97,10 @@ pub fn start(client: Client, options: Options, keys: Arc<KeyStore>) -> (mpsc::Re
     let scopes = scopes(&namespaces);
     let count = scopes.len();
     for (number, scope) in scopes.into_iter().enumerate() {
+        let announcement = scope
+            .known
+            .announced
+            .then(|| Announcement::new(&scope.known.resource(), (cluster.clone(), epoch), &mut known));
         let mine = known.extract_if(.., |known| scope.has(&known.key)).collect::<Vec<_>>();
         let status = scope.known.has_status.then(|| seen.clone());
         let kind = scope.known.kind.clone();
@@ -105,6 +111,7 @@ pub fn start(client: Client, options: Options, keys: Arc<KeyStore>) -> (mpsc::Re
             client: client.clone(),
             limits: limits.clone(),
             objects,
+            announcement,
             seen: seen.clone(),
             updates: updates.clone(),
             progress: Progress::default(),

@@ -9,6 +9,7 @@ use proto::{Event, ResourceKey};
 use tokio::sync::mpsc;
 
 use super::Seen;
+use super::announcement::Announcement;
 use super::discovery::{Served, discover};
 use super::objects::{Objects, Update};
 use super::protocol::{Failure, Protocol};
@@ -40,6 +41,8 @@ pub(super) struct Watch {
     pub(super) client: Client,
     pub(super) limits: Limits,
     pub(super) objects: Objects,
+    /// None if nobody asks whether it is served.
+    pub(super) announcement: Option<Announcement>,
     pub(super) seen: Seen,
     pub(super) updates: mpsc::Sender<(usize, Update)>,
     pub(super) progress: Progress,
@@ -83,6 +86,8 @@ impl Watch {
         loop {
             let api = self.wait_until_served().await?;
             self.seen.serve(&self.scope.known.kind, Some(api.clone()));
+            let news = self.announce(Some(&api));
+            self.tell(news, false).await?;
             let (mut protocol, mut first) = (Protocol::new(), true);
             loop {
                 match self.exchange(&api, &mut protocol).await? {
@@ -114,7 +119,8 @@ impl Watch {
                 }
                 Ok(Served::Missing) => {
                     self.seen.serve(&self.scope.known.kind, None);
-                    let events = self.objects.clear();
+                    let mut events = self.announce(None);
+                    events.extend(self.objects.clear());
                     let problem = "its CRD is not installed, so there are no such objects";
                     let remedy = "install the CRDs of the Gateway API; it is waited for";
                     let fault = (self.scope.known.resource(), problem.to_owned(), remedy.to_owned());
@@ -130,7 +136,8 @@ impl Watch {
                     let remedy =
                         "install CRDs that serve it, or another fleetgate; what was read before stays";
                     self.set_fault(Some((self.scope.known.resource(), problem, remedy.to_owned())));
-                    self.tell(Vec::new(), true).await?;
+                    let news = self.announce(None);
+                    self.tell(news, true).await?;
                 }
                 Err(error) => {
                     let pause = self.failed(&error);
@@ -141,6 +148,10 @@ impl Watch {
             }
             tokio::time::sleep(RETURN_POLL).await;
         }
+    }
+
+    fn announce(&mut self, api: Option<&ApiResource>) -> Vec<Event> {
+        self.announcement.as_mut().and_then(|announcement| announcement.tell(api)).into_iter().collect()
     }
 
     pub(super) async fn fail(

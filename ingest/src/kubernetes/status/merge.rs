@@ -8,8 +8,9 @@ use proto::{Condition, Kind, ObjectStatus};
 use serde_json::{Map, Value, json};
 
 /// Condition types that we write on GatewayClasses, Gateways, ListenerSets and listeners; all others are somebody else's.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "Accepted",
+    "AddressesAssigned",
     "Conflicted",
     "InsecureFrontendValidationMode",
     "OverlappingTLSConfig",
@@ -79,12 +80,8 @@ fn whole(kind: &Kind, writer: Writer<'_>, status: &mut Map<String, Value>, ours:
         set(status, "supportedFeatures", ours.supported_features.iter().map(feature).collect());
         return;
     }
-    let address = |value: &proto::ArcStr| {
-        let is_ip = value.parse::<std::net::IpAddr>().is_ok();
-        json!({"type": if is_ip { "IPAddress" } else { "Hostname" }, "value": value.as_str()})
-    };
     if *kind == Kind::GATEWAY {
-        set(status, "addresses", ours.addresses.iter().map(address).collect());
+        set(status, "addresses", ours.addresses.iter().map(proto::GatewayAddress::shown).collect());
         if ours.attached_listener_sets > 0 || status.contains_key("attachedListenerSets") {
             status.insert("attachedListenerSets".to_owned(), ours.attached_listener_sets.into());
         }

@@ -22,6 +22,14 @@ pub(super) struct Rendered {
     pub(super) object: Value,
 }
 
+impl Rendered {
+    /// True for a Service that is reached by a certain ClusterIP, and by nothing else.
+    pub(super) fn wants_cluster_ip(&self) -> bool {
+        let spec = &self.object["spec"];
+        self.what == What::Service && spec["type"] == "ClusterIP" && spec["clusterIP"].is_string()
+    }
+}
+
 /// All that objects are made of.
 pub(super) struct Ingredients<'a> {
     pub(super) gateway: &'a ResourceKey,

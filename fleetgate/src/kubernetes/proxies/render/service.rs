@@ -1,29 +1,26 @@
 //! Services: one, or one for each address that is asked for.
 
+use proto::{AskedAddress, Routability};
 use serde_json::{Value, json};
 
 use super::Ingredients;
-use crate::kubernetes::proxies::names;
 use crate::kubernetes::proxies::owned::What;
+use crate::kubernetes::proxies::{addresses, names};
 
-/// Names and Services, in the order of the addresses.
+/// Names and Services, in the order of the addresses; none for one that cannot be had.
 pub(super) fn services(from: &Ingredients<'_>) -> Vec<(String, Value)> {
-    let name = names::proxy(from.gateway);
-    let addresses = &from.spec.addresses;
-    let count = addresses.len().max(1);
-    let numbered = |index: usize| match index {
-        0 => name.clone(),
-        _ => names::fit(&format!("{name}-{}", index + 1)),
-    };
-    let service = |index: usize| {
-        let name = numbered(index);
-        let made = service(from, &name, addresses.get(index).map(|address| address.as_str()));
-        (name, made)
-    };
-    (0..count).map(service).collect()
+    let entries = addresses::entries(from.spec).into_iter().enumerate();
+    entries
+        .filter(|(_, asked)| asked.routability.is_known())
+        .map(|(index, asked)| {
+            let name = names::service(from.gateway, index);
+            let service = service(from, &name, &asked);
+            (name, service)
+        })
+        .collect()
 }
 
-fn service(from: &Ingredients<'_>, name: &str, address: Option<&str>) -> Value {
+fn service(from: &Ingredients<'_>, name: &str, asked: &AskedAddress) -> Value {
     let given = &from.parameters.service;
     let mut object = from.object(What::Service, name, (&given.extra_labels, &given.extra_annotations));
     let port = |port: &proto::ProxyPort| {
@@ -34,17 +31,21 @@ fn service(from: &Ingredients<'_>, name: &str, address: Option<&str>) -> Value {
             "protocol": "TCP",
         })
     };
+    let in_cluster = asked.routability == Routability::CLUSTER;
+    let kind = if in_cluster { "ClusterIP" } else { given.kind.as_deref().unwrap_or("LoadBalancer") };
     let mut spec = json!({
-        "type": given.kind.as_deref().unwrap_or("LoadBalancer"),
+        "type": kind,
         "selector": names::selector(from.gateway),
         "ports": from.spec.ports.iter().map(port).collect::<Vec<_>>(),
     });
-    if let Some(ip) = given.cluster_ip.as_ref().filter(|ip| !ip.is_empty()) {
-        spec["clusterIP"] = ip.as_str().into();
+    match (&asked.value, &given.cluster_ip) {
+        (Some(ip), _) if in_cluster => spec["clusterIP"] = ip.as_str().into(),
+        (_, Some(ip)) if !in_cluster && !ip.is_empty() => spec["clusterIP"] = ip.as_str().into(),
+        _ => {}
     }
-    if let Some(address) = address {
+    if let Some(address) = asked.value.as_ref().filter(|_| !in_cluster) {
         // Deprecated, and still what load balancers agree on.
-        spec["loadBalancerIP"] = address.into();
+        spec["loadBalancerIP"] = address.as_str().into();
     }
     object["spec"] = spec;
     object

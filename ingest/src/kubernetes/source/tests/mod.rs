@@ -294,6 +294,35 @@ async fn an_object_that_cannot_be_taken_hurts_only_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_is_told_whether_trust_bundles_are_served() {
+    let (fake, resource) = (Fake::new(), "certificates.k8s.io/v1/clustertrustbundles");
+    let (mut source, listing) = Source::listed(&fake).await;
+    assert!(describe(&listing).is_empty());
+    fake.put("clustertrustbundles", json!({"metadata": {"name": "s:b"}, "spec": {"trustBundle": "x"}}));
+    fake.install(resource, true);
+    let served = "+APIResource clustertrustbundles.certificates.k8s.io 0";
+    let mut told = source.next().await;
+    if told.len() < 2 {
+        told.extend(source.next().await);
+    }
+    told.sort_unstable();
+    assert_eq!(told, [served, "+ClusterTrustBundle s:b 0"]);
+    let key = ResourceKey::local(Kind::API_RESOURCE, "", "clustertrustbundles.certificates.k8s.io");
+    let log =
+        Known { key, resource_version: String::new(), generation: 0, spec_hash: None, payload_hash: None };
+    // Nobody else takes what the log has of it for an orphan.
+    let mut again = Source::start(&fake, vec![log.clone()]);
+    assert_eq!(again.next().await, ["+ClusterTrustBundle s:b 0", served]);
+    fake.install(resource, false);
+    fake.close("clustertrustbundles");
+    let mut gone = source.next().await;
+    gone.sort_unstable();
+    assert_eq!(gone, [format!("-{}", &served[1..served.len() - 2]), "-ClusterTrustBundle s:b".to_owned()]);
+    let mut after = Source::start(&fake, vec![log]);
+    assert_eq!(after.next().await, ["-APIResource clustertrustbundles.certificates.k8s.io"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_crd_is_waited_for_and_one_that_goes_takes_its_objects_along() {
     let (fake, resource) = (Fake::new(), format!("{GATEWAY_API}/v1/backendtlspolicies"));
     fake.install(&resource, false);

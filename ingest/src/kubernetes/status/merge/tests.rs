@@ -1,5 +1,5 @@
 use proto::report::{ListenerStatus, ParentStatus};
-use proto::{Condition, JsonText, Kind, ObjectStatus};
+use proto::{Condition, GatewayAddress, JsonText, Kind, ObjectStatus, Routability, literal};
 use serde_json::{Value, json};
 
 use super::{Writer, merge};
@@ -94,12 +94,13 @@ fn a_gateway_keeps_conditions_of_types_that_are_not_ours() {
         supported_kinds: vec![json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"})],
         conditions: accepted(true),
     };
+    let inside = GatewayAddress { value: literal!("192.0.2.1"), routability: Some(Routability::CLUSTER) };
     let ours = ObjectStatus {
         observed_generation: 1,
         conditions: accepted(true),
         listeners: vec![listener],
         attached_listener_sets: 3,
-        addresses: vec!["192.0.2.1".into(), "lb.example.com".into()],
+        addresses: vec![inside, literal!("lb.example.com").into()],
         ..ObjectStatus::default()
     };
     let merged = merge(&Kind::GATEWAY, NOW, &live, Some(&ours)).unwrap();
@@ -112,6 +113,8 @@ fn a_gateway_keeps_conditions_of_types_that_are_not_ours() {
         (&merged["listeners"][0]["conditions"][0], &merged["listeners"][0]["attachedRoutes"]),
         (&odd, &json!(4))
     );
+    let inside = json!({"type": "IPAddress", "value": "192.0.2.1", "routability": "Cluster"});
+    assert_eq!(merged["addresses"][0], inside);
     assert_eq!(merged["addresses"][1], json!({"type": "Hostname", "value": "lb.example.com"}));
     assert_eq!(merged["attachedListenerSets"], 3);
     let none = ObjectStatus { attached_listener_sets: 0, ..ours.clone() };
