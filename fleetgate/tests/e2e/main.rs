@@ -15,6 +15,7 @@ mod cors;
 mod errors;
 mod faults;
 mod grants;
+mod grpc;
 mod harness;
 mod headers;
 mod helm;

@@ -1,14 +1,14 @@
-//! What a Service's port is for a proxy: protocol, TLS, and the name of its cluster.
+//! What a Service's port is for a proxy: protocol and TLS, and the names of its clusters.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use proto::{ArcStr, Fault, ResourceKey, literal};
+use proto::{ArcStr, Fault, Name, ResourceKey, literal};
 
 use super::ca::{self, FlawKind};
 use super::fault;
 use crate::engine::{Cx, Output};
-use crate::graph::{BackendIr, BackendKey, IndexKey, TlsIr, UpstreamProtocol, Value};
+use crate::graph::{BackendIr, BackendKey, ClusterKey, IndexKey, TlsIr, UpstreamProtocol, Value};
 use crate::model::{BackendTlsPolicy, Service, ServicePort, SubjectAltName};
 
 /// Begins the name of every cluster of a Service.
@@ -30,7 +30,7 @@ fn backend(key: &BackendKey, cx: &mut Cx<'_>) -> BackendIr {
         let message = format!("Service {} is of type ExternalName", service_key.namespaced_name());
         return BackendIr::Unresolved { reason: literal!("UnsupportedValue"), message: message.into() };
     }
-    let Some(protocol) = protocol(port) else {
+    let Ok(protocol) = protocol(port) else {
         let message = format!(
             "Service {}: appProtocol {:?} of port {} is not supported",
             service_key.namespaced_name(),
@@ -48,43 +48,50 @@ fn backend(key: &BackendKey, cx: &mut Cx<'_>) -> BackendIr {
         },
     };
     BackendIr::Usable {
-        cluster_name: cluster_name(key, protocol, policy.as_ref()),
         port_name: port.name.clone(),
         protocol,
+        policy: policy.map(|policy| policy.name),
         tls,
     }
 }
 
-fn protocol(port: &ServicePort) -> Option<UpstreamProtocol> {
+/// What a port's appProtocol says, if anything; an error if it is of Kubernetes and unknown.
+fn protocol(port: &ServicePort) -> Result<Option<UpstreamProtocol>, ()> {
     match port.app_protocol.as_deref().unwrap_or_default() {
-        "kubernetes.io/h2c" | "h2c" | "http2" | "grpc" => Some(UpstreamProtocol::Http2),
-        "kubernetes.io/ws" | "kubernetes.io/wss" => Some(UpstreamProtocol::Http1),
-        other if other.starts_with("kubernetes.io/") => None,
-        _ => Some(UpstreamProtocol::Http1),
+        "kubernetes.io/h2c" | "h2c" | "http2" | "grpc" => Ok(Some(UpstreamProtocol::Http2)),
+        "kubernetes.io/ws" | "kubernetes.io/wss" => Ok(Some(UpstreamProtocol::Http1)),
+        other if other.starts_with("kubernetes.io/") => Err(()),
+        _ => Ok(None),
     }
 }
 
 /// A cluster is named after what it is, so that editing a rule never renames it.
-fn cluster_name(key: &BackendKey, protocol: UpstreamProtocol, policy: Option<&ResourceKey>) -> ArcStr {
-    let mut name = format!("{PREFIX}{}/{}/{}", key.namespace, key.name, key.port);
-    if protocol == UpstreamProtocol::Http2 {
-        name.push_str("/h2");
+pub(crate) fn cluster_name(key: &ClusterKey, policy: Option<&Name>) -> ArcStr {
+    let BackendKey { namespace, name, port, .. } = &key.backend;
+    let mut cluster = format!("{PREFIX}{namespace}/{name}/{port}");
+    if key.protocol == UpstreamProtocol::Http2 {
+        cluster.push_str("/h2");
     }
     if let Some(policy) = policy {
-        name.push_str("/tls/");
-        name.push_str(&policy.name);
+        cluster.push_str("/tls/");
+        cluster.push_str(policy);
     }
-    name.into()
+    cluster.into()
 }
 
-/// The backend that a cluster name was made of.
-pub(crate) fn backend_of(gateway: &ResourceKey, cluster_name: &str) -> Option<BackendKey> {
+/// What a cluster name was made of.
+pub(crate) fn cluster_of(gateway: &ResourceKey, cluster_name: &str) -> Option<ClusterKey> {
     let mut parts = cluster_name.strip_prefix(PREFIX)?.split('/');
-    Some(BackendKey {
+    let backend = BackendKey {
         cluster: gateway.cluster.clone(),
         namespace: parts.next()?.into(),
         name: parts.next()?.into(),
         port: parts.next()?.parse().ok()?,
+    };
+    let is_h2 = parts.next() == Some("h2");
+    Some(ClusterKey {
+        backend,
+        protocol: if is_h2 { UpstreamProtocol::Http2 } else { UpstreamProtocol::Http1 },
     })
 }
 

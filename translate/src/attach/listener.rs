@@ -8,6 +8,9 @@ use crate::graph::{ListenerIr, Scheme, Verdict};
 use crate::hostname;
 use crate::model::{KeyState, Listener, Secret};
 
+/// Kinds of routes that listeners of protocol HTTP and HTTPS take.
+const ROUTES: [Kind; 2] = [Kind::HTTP_ROUTE, Kind::GRPC_ROUTE];
+
 /// Resolves a listener of a Gateway or ListenerSet by itself; conflicts with others come later.
 pub(super) fn resolve(
     owner: &ResourceKey,
@@ -72,13 +75,13 @@ fn resolve_kinds(
     faults: &mut Vec<Fault>,
 ) {
     let Some(kinds) = listener.allowed_routes.kinds.as_ref().filter(|kinds| !kinds.is_empty()) else {
-        ir.supported_kinds = vec![Kind::HTTP_ROUTE];
+        ir.supported_kinds = ROUTES.to_vec();
         return;
     };
     for (index, kind) in kinds.iter().enumerate() {
         let group = kind.group.as_deref().unwrap_or("gateway.networking.k8s.io");
         let wanted = Kind::new(group, &kind.kind);
-        if wanted == Kind::HTTP_ROUTE {
+        if ROUTES.contains(&wanted) {
             if !ir.supported_kinds.contains(&wanted) {
                 ir.supported_kinds.push(wanted);
             }
@@ -90,7 +93,7 @@ fn resolve_kinds(
                     "routes of kind {} cannot attach to a listener of protocol {}",
                     kind.kind, listener.protocol
                 ),
-                "use HTTPRoute",
+                "use HTTPRoute or GRPCRoute",
             );
             ir.resolved = Verdict::no(literal!("InvalidRouteKinds"), sentence(&fault));
             faults.push(fault);

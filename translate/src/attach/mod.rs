@@ -10,6 +10,7 @@ mod frontend_tls;
 pub(crate) mod gateway;
 pub(crate) mod gateway_status;
 mod grant;
+mod grpc;
 mod listener;
 mod listener_set;
 pub(crate) mod listener_set_status;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
-use super::{fault, grant};
+use super::{backend, fault, grant};
 use crate::engine::Cx;
-use crate::graph::{BackendIr, BackendKey, NodeKey, Value};
+use crate::graph::{BackendIr, BackendKey, ClusterKey, NodeKey, UpstreamProtocol, Value};
 use crate::model::Reference;
 
 /// What is wrong with a route, by what follows from it.
@@ -33,13 +33,13 @@ pub(crate) struct RuleCx<'a, 'b> {
     route: &'a ResourceKey,
     /// All problems of the route so far.
     pub(crate) problems: Vec<Problem>,
-    /// Backends that get requests.
-    pub(crate) backends: BTreeSet<BackendKey>,
+    /// Clusters that get requests.
+    pub(crate) clusters: BTreeSet<ClusterKey>,
 }
 
 impl<'a, 'b> RuleCx<'a, 'b> {
     pub(crate) fn new(cx: &'a mut Cx<'b>, route: &'a ResourceKey) -> Self {
-        RuleCx { cx, route, problems: Vec::new(), backends: BTreeSet::new() }
+        RuleCx { cx, route, problems: Vec::new(), clusters: BTreeSet::new() }
     }
 
     /// A value that cannot be done.
@@ -83,8 +83,11 @@ impl<'a, 'b> RuleCx<'a, 'b> {
         let target = self.route.sibling(kind, namespace, reference.name.clone());
         if !grant::permits(self.cx, self.route, &target) {
             let problem = format!("no ReferenceGrant in namespace {} allows it", target.namespace);
-            let remedy = "add a ReferenceGrant from kind HTTPRoute of this namespace to kind Service there";
-            self.unresolved(literal!("RefNotPermitted"), field, problem, remedy);
+            let remedy = format!(
+                "add a ReferenceGrant from kind {} of this namespace to kind Service there",
+                self.route.kind.kind()
+            );
+            self.unresolved(literal!("RefNotPermitted"), field, problem, &remedy);
             return None;
         }
         let Some(port) = reference.port else {
@@ -94,16 +97,37 @@ impl<'a, 'b> RuleCx<'a, 'b> {
         };
         let backend =
             BackendKey { cluster: target.cluster, namespace: target.namespace, name: target.name, port };
-        self.backends.insert(backend.clone());
         self.usable(backend, field)
+    }
+
+    /// True if the route takes gRPC requests, which there are in HTTP/2 only.
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.route.kind == Kind::GRPC_ROUTE
     }
 
     fn usable(&mut self, backend: BackendKey, field: &str) -> Option<ArcStr> {
         let service = backend.service();
         let port = backend.port;
-        let (reason, message) = match self.cx.node(NodeKey::Backend(backend)) {
+        let node = self.cx.node(NodeKey::Backend(backend.clone()));
+        let said = match node {
+            Some(Value::Backend(ir)) => ir.protocol(),
+            _ => None,
+        };
+        let default = if self.is_grpc() { UpstreamProtocol::Http2 } else { UpstreamProtocol::Http1 };
+        let cluster = ClusterKey { backend, protocol: said.unwrap_or(default) };
+        // Of one that does not resolve too: it may be there for the next event.
+        self.clusters.insert(cluster.clone());
+        let (reason, message) = match node {
             Some(Value::Backend(ir)) => match ir.as_ref() {
-                BackendIr::Usable { cluster_name, .. } => return Some(cluster_name.clone()),
+                BackendIr::Usable { .. } if self.is_grpc() && said == Some(UpstreamProtocol::Http1) => {
+                    let name = service.namespaced_name();
+                    let message =
+                        format!("Service {name} has port {port} speak HTTP/1.1, where gRPC needs HTTP/2");
+                    (literal!("UnsupportedProtocol"), message)
+                }
+                BackendIr::Usable { policy, .. } => {
+                    return Some(backend::cluster_name(&cluster, policy.as_ref()));
+                }
                 BackendIr::Closed => return None,
                 BackendIr::Unresolved { reason, message } => (reason.clone(), message.to_string()),
             },

@@ -1,24 +1,24 @@
-//! An HTTPRoute: where it attaches, what its rules are, and its status.
+//! An HTTPRoute or GRPCRoute: where it attaches, what its rules are, and its status.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proto::{
-    ArcStr, Condition, Fault, JsonText, ObjectStatus, ParentStatus, Put, Report, ResourceKey, RouteEntry,
-    RouteSet, Routing, XdsKey, literal,
+    ArcStr, Condition, Fault, JsonText, Kind, ObjectStatus, ParentStatus, Put, Report, ResourceKey,
+    RouteEntry, RouteSet, Routing, XdsKey, literal,
 };
 
 use super::parent::{self, Attempt};
-use super::{Problem, RuleCx, rule, sentence};
+use super::{Problem, RuleCx, grpc, rule, sentence};
 use crate::emit::route::{entries, name_of};
 use crate::engine::{Cx, Output};
-use crate::graph::{Attachment, Context, IndexKey, NodeKey, Value, Verdict};
+use crate::graph::{Attachment, ClusterKey, Context, IndexKey, NodeKey, Value, Verdict};
 use crate::hostname;
-use crate::model::{HttpRoute, Rule};
+use crate::model::{GrpcRoute, HttpRoute, Rule};
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);
-    let route = match cx.decode::<HttpRoute>(key) {
+    let route = match decode(key, cx) {
         Some(Ok(route)) => route,
         Some(Err(fault)) => {
             let conditions =
@@ -43,20 +43,28 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let mut rule_cx = RuleCx::new(cx, key);
     let rules: Vec<_> =
         written.iter().enumerate().map(|(index, rule)| rule::resolve(index, rule, &mut rule_cx)).collect();
-    let (problems, backends) = (rule_cx.problems, rule_cx.backends);
+    let (problems, clusters) = (rule_cx.problems, rule_cx.clusters);
     faults.extend(problems.iter().map(|problem| problem.fault().clone()));
 
     let refused = rules.iter().filter(|rule| rule.refused || rule.matches.is_empty()).count();
     let health = Health::of(&problems, refused, rules.len());
     let mut attachments = Vec::new();
     for attempt in &attempts {
-        contribute(&mut output, key, attempt, &backends);
+        contribute(&mut output, key, attempt, &clusters);
         attachments.extend(attempt.attachments.iter().cloned());
     }
     let created = &route.metadata.creation_timestamp;
     output.puts = puts(key, &attachments, created, |context| entries(key, &rules, context));
     let parents = attempts.iter().map(|attempt| health.parent_status(attempt)).collect();
     with_report(output, key, ObjectStatus { parents, faults, ..ObjectStatus::default() }, cx)
+}
+
+/// The route in the form that all kinds are served in.
+fn decode(key: &ResourceKey, cx: &mut Cx<'_>) -> Option<Result<HttpRoute, Fault>> {
+    if key.kind == Kind::GRPC_ROUTE {
+        return cx.decode::<GrpcRoute>(key).map(|route| route.map(grpc::as_http));
+    }
+    cx.decode(key)
 }
 
 fn with_report(mut output: Output, key: &ResourceKey, mut status: ObjectStatus, cx: &mut Cx<'_>) -> Output {
@@ -86,12 +94,7 @@ fn hostnames(key: &ResourceKey, route: &HttpRoute, faults: &mut Vec<Fault>) -> V
     good
 }
 
-fn contribute(
-    output: &mut Output,
-    key: &ResourceKey,
-    attempt: &Attempt,
-    backends: &BTreeSet<crate::graph::BackendKey>,
-) {
+fn contribute(output: &mut Output, key: &ResourceKey, attempt: &Attempt, clusters: &BTreeSet<ClusterKey>) {
     let gateway = &attempt.gateway;
     for (owner, listener) in &attempt.listeners {
         output.entries.push((IndexKey::AttachedTo(owner.clone(), listener.clone()), key.clone()));
@@ -103,9 +106,9 @@ fn contribute(
     if attempt.attachments.is_empty() {
         return;
     }
-    for backend in backends {
-        output.entries.push((IndexKey::GatewaysOf(backend.service()), gateway.clone()));
-        output.demands.push(NodeKey::Cluster(gateway.clone(), backend.clone()));
+    for cluster in clusters {
+        output.entries.push((IndexKey::GatewaysOf(cluster.backend.service()), gateway.clone()));
+        output.demands.push(NodeKey::Cluster(gateway.clone(), cluster.clone()));
     }
 }
 

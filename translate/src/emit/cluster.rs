@@ -27,8 +27,9 @@ use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
 use super::{ads, duration, inline, put, secret};
+use crate::attach::backend::cluster_name;
 use crate::engine::{Cx, Output};
-use crate::graph::{BackendIr, BackendKey, NodeKey, TlsIr, UpstreamProtocol, Value};
+use crate::graph::{BackendIr, ClusterKey, NodeKey, TlsIr, UpstreamProtocol, Value};
 
 const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Envoy's own limits (1024 connections, 3 retries) bite long before a backend is at its limit.
@@ -36,14 +37,15 @@ const UNLIMITED: UInt32Value = UInt32Value { value: u32::MAX };
 /// Where the system's trust store lies in the proxy's image.
 const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-pub(crate) fn compute(gateway: &ResourceKey, key: &BackendKey, cx: &mut Cx<'_>) -> Output {
+pub(crate) fn compute(gateway: &ResourceKey, key: &ClusterKey, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);
-    let Some(Value::Backend(backend)) = cx.node(NodeKey::Backend(key.clone())) else { return output };
-    let BackendIr::Usable { cluster_name, protocol, tls, .. } = backend.as_ref() else { return output };
+    let Some(Value::Backend(backend)) = cx.node(NodeKey::Backend(key.backend.clone())) else { return output };
+    let BackendIr::Usable { policy, tls, .. } = backend.as_ref() else { return output };
+    let name = cluster_name(key, policy.as_ref());
     let certificate = tls.as_ref().and_then(|_| client_certificate(gateway, cx));
-    let socket = tls.as_ref().map(|tls| transport_socket(tls, certificate, *protocol));
-    let message = cluster(cluster_name, *protocol, socket);
-    output.puts.push(put(XdsKey::new(gateway.clone(), XdsKind::Cluster, cluster_name.clone()), &message));
+    let socket = tls.as_ref().map(|tls| transport_socket(tls, certificate, key.protocol));
+    let message = cluster(&name, key.protocol, socket);
+    output.puts.push(put(XdsKey::new(gateway.clone(), XdsKind::Cluster, name), &message));
     output.demands.push(NodeKey::Endpoints(gateway.clone(), key.clone()));
     output.demands.extend(certificate.map(|secret| NodeKey::Secret(gateway.clone(), secret.clone())));
     output

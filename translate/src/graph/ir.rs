@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proto::{ArcStr, Condition, Fault, Kind, Proxies, ResourceKey};
+use proto::{ArcStr, Condition, Fault, Kind, Name, Proxies, ResourceKey};
 
 use crate::hostname::{covers, specificity};
 use crate::model::AllowedRoutes;
@@ -208,7 +208,7 @@ impl GatewayIr {
 }
 
 /// How to speak to a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum UpstreamProtocol {
     Http1,
     /// HTTP/2, with prior knowledge where there is no TLS.
@@ -233,17 +233,28 @@ pub(crate) struct TlsIr {
 pub(crate) enum BackendIr {
     /// Requests can be sent to it.
     Usable {
-        /// Name of the Envoy cluster: derived from what it is, never from a rule's index.
-        cluster_name: ArcStr,
         /// Name of the Service's port, by which EndpointSlices name theirs.
         port_name: ArcStr,
-        protocol: UpstreamProtocol,
+        /// As the Service has it; none if it leaves that to the routes.
+        protocol: Option<UpstreamProtocol>,
+        /// Name of the policy that `tls` is of.
+        policy: Option<Name>,
         tls: Option<TlsIr>,
     },
     /// It is there, but a TLS policy on it is invalid: requests fail, never in plain text.
     Closed,
     /// It is not there, or not usable: a `ResolvedRefs` reason and a sentence.
     Unresolved { reason: ArcStr, message: ArcStr },
+}
+
+impl BackendIr {
+    /// The protocol that its Service asks for, if any.
+    pub(crate) fn protocol(&self) -> Option<UpstreamProtocol> {
+        match self {
+            BackendIr::Usable { protocol, .. } => *protocol,
+            BackendIr::Closed | BackendIr::Unresolved { .. } => None,
+        }
+    }
 }
 
 /// One domain of one listener that a route serves.

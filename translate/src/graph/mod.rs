@@ -38,6 +38,13 @@ impl BackendKey {
     }
 }
 
+/// A backend as one Envoy cluster: its Service's port, and what it is spoken to in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ClusterKey {
+    pub(crate) backend: BackendKey,
+    pub(crate) protocol: UpstreamProtocol,
+}
+
 /// A node: what is computed, and for what. `ResourceKey`s of Gateways come first, so that all of a
 /// scope's nodes of a stage sort together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,7 +55,7 @@ pub(crate) enum NodeKey {
     Backend(BackendKey),
     /// A Gateway's listeners.
     Gateway(ResourceKey),
-    /// An HTTPRoute: where it attaches, its status, its encoded routes.
+    /// An HTTPRoute or GRPCRoute: where it attaches, its status, its encoded routes.
     Route(ResourceKey),
     /// Gateway, route table, domain.
     VirtualHost(ResourceKey, ArcStr, ArcStr),
@@ -59,9 +66,9 @@ pub(crate) enum NodeKey {
     /// Gateway, Secret.
     Secret(ResourceKey, ResourceKey),
     /// Gateway, backend.
-    Cluster(ResourceKey, BackendKey),
+    Cluster(ResourceKey, ClusterKey),
     /// Gateway, backend.
-    Endpoints(ResourceKey, BackendKey),
+    Endpoints(ResourceKey, ClusterKey),
     /// A Gateway's status.
     GatewayStatus(ResourceKey),
     /// A ListenerSet's status.
@@ -121,8 +128,8 @@ pub(crate) fn compute(key: &NodeKey, cx: &mut Cx<'_>) -> Output {
         NodeKey::RouteTable(gateway, table) => emit::route_table::compute(gateway, table),
         NodeKey::Listener(gateway, port) => emit::listener::compute(gateway, *port, cx),
         NodeKey::Secret(gateway, secret) => emit::secret::compute(gateway, secret, cx),
-        NodeKey::Cluster(gateway, backend) => emit::cluster::compute(gateway, backend, cx),
-        NodeKey::Endpoints(gateway, backend) => emit::endpoints::compute(gateway, backend, cx),
+        NodeKey::Cluster(gateway, cluster) => emit::cluster::compute(gateway, cluster, cx),
+        NodeKey::Endpoints(gateway, cluster) => emit::endpoints::compute(gateway, cluster, cx),
         NodeKey::GatewayStatus(gateway) => attach::gateway_status::compute(gateway, cx),
         NodeKey::ListenerSetStatus(set) => attach::listener_set_status::compute(set, cx),
         NodeKey::PolicyStatus(policy) => attach::policy_status::compute(policy, cx),
@@ -143,10 +150,10 @@ pub(crate) fn node_of(key: &XdsKey) -> Option<NodeKey> {
             emit::secret::secret_of(&scope, &key.name).map(|secret| NodeKey::Secret(scope, secret))
         }
         XdsKind::Cluster => {
-            attach::backend::backend_of(&scope, &key.name).map(|b| NodeKey::Cluster(scope, b))
+            attach::backend::cluster_of(&scope, &key.name).map(|cluster| NodeKey::Cluster(scope, cluster))
         }
         XdsKind::Endpoints => {
-            attach::backend::backend_of(&scope, &key.name).map(|b| NodeKey::Endpoints(scope, b))
+            attach::backend::cluster_of(&scope, &key.name).map(|cluster| NodeKey::Endpoints(scope, cluster))
         }
     }
 }

@@ -28,6 +28,8 @@ fn world() -> Vec<ResourceKey> {
         key(Kind::HTTP_ROUTE, "apps", "a"),
         key(Kind::HTTP_ROUTE, "apps", "b"),
         key(Kind::HTTP_ROUTE, "infra", "c"),
+        key(Kind::GRPC_ROUTE, "apps", "g"),
+        key(Kind::GRPC_ROUTE, "infra", "h"),
         key(Kind::SERVICE, "apps", "x"),
         key(Kind::SERVICE, "infra", "y"),
         key(Kind::ENDPOINT_SLICE, "apps", "x-1"),
@@ -57,13 +59,14 @@ fn object(key: &ResourceKey, v: usize) -> Value {
             pick(&["fleetgate.dev/gateway", "fleetgate.dev/gateway", "other.example/controller"], v)}}),
         "Gateway" => gateway(v),
         "HTTPRoute" => route(v),
+        "GRPCRoute" => grpc_route(v),
         "ListenerSet" => listener_set(v),
         "GatewayParameters" => {
             let replicas = json!({"kube": {"deployment": {"replicas": v % 3}}});
             json!({"spec": if v.is_multiple_of(3) { json!({"selfManaged": {}}) } else { replicas }})
         }
         "Service" => json!({"spec": {"ports": [
-            {"name": "http", "port": pick_port(v), "appProtocol": pick(&["http", "kubernetes.io/h2c", "kubernetes.io/odd"], v / 3)}]}}),
+            {"name": "http", "port": pick_port(v), "appProtocol": pick(&["http", "kubernetes.io/h2c", "kubernetes.io/odd", "kubernetes.io/ws"], v / 3)}]}}),
         "EndpointSlice" => json!({
             "metadata": {"labels": {"kubernetes.io/service-name": pick(&["x", "x", "z"], v)}},
             "addressType": "IPv4",
@@ -73,7 +76,8 @@ fn object(key: &ResourceKey, v: usize) -> Value {
             "from": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "infra"}],
             "to": [{"group": "", "kind": pick(&["ConfigMap", "Secret"], v)}, {"group": "", "kind": pick(&["Secret", "Odd"], v / 2)}]}}),
         "ReferenceGrant" => json!({"spec": {
-            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": pick(&["apps", "other"], v)}],
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": pick(&["apps", "other"], v)},
+                {"group": "gateway.networking.k8s.io", "kind": "GRPCRoute", "namespace": pick(&["other", "apps"], v / 2)}],
             "to": [{"group": "", "kind": pick(&["Service", "Secret"], v / 2)}]}}),
         "Namespace" => json!({"metadata": {"labels": {"team": pick(&["a", "b"], v)}}}),
         "BackendTLSPolicy" => json!({
@@ -101,8 +105,9 @@ fn gateway(v: usize) -> Value {
         json!({"from": "Same"}),
         json!({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}),
     ];
+    let kinds = json!([[], [{"kind": "HTTPRoute"}], [{"kind": "GRPCRoute"}, {"kind": "TCPRoute"}]]);
     let mut listeners = vec![json!({"name": "first", "port": 80, "protocol": "HTTP",
-        "allowedRoutes": {"namespaces": from[v % 3]}})];
+        "allowedRoutes": {"namespaces": from[v % 3], "kinds": kinds[v / 4 % 3]}})];
     if v.is_multiple_of(2) {
         listeners
             .push(json!({"name": "second", "port": 80, "protocol": "HTTP", "hostname": hostnames[v / 2 % 3],
@@ -161,14 +166,36 @@ fn gateway_tls(v: usize) -> Value {
     json!({"backend": {"clientCertificateRef": certificates[v % 4]}, "frontend": frontends[v % 5]})
 }
 
-fn route(v: usize) -> Value {
-    let hostnames = [
-        json!([]),
-        json!(["a.example.com"]),
-        json!(["*.example.com"]),
-        json!(["b.example.com", "*.com"]),
-        json!(["bad host"]),
+fn hostnames(v: usize) -> Value {
+    let hostnames =
+        json!([[], ["a.example.com"], ["*.example.com"], ["b.example.com", "*.com"], ["bad host"]]);
+    hostnames[v % 5].clone()
+}
+
+fn parents(v: usize) -> Value {
+    let parents = [
+        json!([{"name": "one", "namespace": "infra"}]),
+        json!([{"name": "one", "namespace": "infra", "sectionName": "second"}, {"name": "two", "namespace": "infra"}]),
+        json!([{"name": "two", "namespace": "infra", "port": 443}, {"kind": "ListenerSet", "name": "s"}]),
+        json!([{"kind": "ListenerSet", "name": "t", "namespace": "infra", "sectionName": "own"}]),
     ];
+    parents[v % 4].clone()
+}
+
+fn grpc_route(v: usize) -> Value {
+    let methods = json!([null, {"service": "a.S", "method": "M"}, {"method": "M"},
+        {"type": "RegularExpression", "service": pick(&["a.*", "(bad"], v / 5)}, {}]);
+    let filters = json!([[],
+        [{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "y", "namespace": "infra", "port": 80}}}],
+        [{"type": "URLRewrite", "urlRewrite": {"hostname": "z.example"}}]]);
+    let version = json!([{"name": "version", "value": "2"}]);
+    json!({"spec": {"parentRefs": parents(v / 3), "hostnames": hostnames(v / 2),
+        "rules": [{"matches": [{"method": methods[v % 5], "headers": version}], "filters": filters[v / 2 % 3],
+                "backendRefs": [{"name": "x", "port": 80, "weight": v % 3}, {"name": "y", "namespace": "infra", "port": 80}]},
+            {"backendRefs": [{"name": "x", "port": pick_port(v)}]}]}})
+}
+
+fn route(v: usize) -> Value {
     let paths = [
         json!({"type": "PathPrefix", "value": "/"}),
         json!({"type": "Exact", "value": "/a"}),
@@ -187,13 +214,7 @@ fn route(v: usize) -> Value {
         json!([{"name": "x", "port": 80, "weight": v % 3},
             {"name": "y", "namespace": "infra", "port": pick_port(v / 2), "filters": filters[[0, 2][v % 2]]}])
     };
-    let parents = [
-        json!([{"name": "one", "namespace": "infra"}]),
-        json!([{"name": "one", "namespace": "infra", "sectionName": "second"}, {"name": "two", "namespace": "infra"}]),
-        json!([{"name": "two", "namespace": "infra", "port": 443}, {"kind": "ListenerSet", "name": "s"}]),
-        json!([{"kind": "ListenerSet", "name": "t", "namespace": "infra", "sectionName": "own"}]),
-    ];
-    json!({"spec": {"parentRefs": parents[v / 2 % 4], "hostnames": hostnames[v % 5],
+    json!({"spec": {"parentRefs": parents(v / 2), "hostnames": hostnames(v),
         "rules": [{"matches": [{"path": paths[v % 3]}], "filters": filters[filter], "backendRefs": backends},
             {"matches": [{"path": {"type": "PathPrefix", "value": "/b"}, "method": "GET"}], "backendRefs": [{"name": "x", "port": 80}]}]}})
 }
