@@ -313,7 +313,7 @@ pub(crate) enum What {
     #[value(alias = "gateway", alias = "gtw")]
     Gateways,
     /// Routes and whether their parents accept them
-    #[value(alias = "route", alias = "httproutes", alias = "grpcroutes")]
+    #[value(alias = "route", alias = "httproutes", alias = "grpcroutes", alias = "tlsroutes")]
     Routes,
     /// Envoys and the revision each has ACKed
     #[value(alias = "proxy", alias = "envoys")]

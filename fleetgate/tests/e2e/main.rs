@@ -39,3 +39,4 @@ mod retries;
 mod rewrites;
 mod routing;
 mod timeouts;
+mod tls_routes;

@@ -8,11 +8,19 @@ use proto::{ArcStr, Fault, Name, ResourceKey, literal};
 use super::ca::{self, FlawKind};
 use super::fault;
 use crate::engine::{Cx, Output};
-use crate::graph::{BackendIr, BackendKey, ClusterKey, IndexKey, TlsIr, UpstreamProtocol, Value};
+use crate::graph::{
+    BackendIr, BackendKey, ClusterKey, IndexKey, TlsIr, UpstreamProtocol, UpstreamTls, Value,
+};
 use crate::model::{BackendTlsPolicy, Service, ServicePort, SubjectAltName};
 
 /// Begins the name of every cluster of a Service.
 const PREFIX: &str = "service/";
+/// Stands in the name for any other protocol than HTTP/1.1.
+const PROTOCOLS: [(UpstreamProtocol, &str); 3] = [
+    (UpstreamProtocol::Http2, "/h2"),
+    (UpstreamProtocol::Tcp, "/tcp"),
+    (UpstreamProtocol::Passthrough, "/passthrough"),
+];
 
 pub(crate) fn compute(key: &BackendKey, cx: &mut Cx<'_>) -> Output {
     Output::of(Value::Backend(Arc::new(backend(key, cx))))
@@ -41,11 +49,8 @@ fn backend(key: &BackendKey, cx: &mut Cx<'_>) -> BackendIr {
     };
     let policy = policy_of(cx, &service_key, &port.name);
     let tls = match &policy {
-        None => None,
-        Some(policy) => match tls(cx, policy) {
-            Ok(tls) => Some(tls),
-            Err(_) => return BackendIr::Closed,
-        },
+        None => UpstreamTls::Plain,
+        Some(policy) => tls(cx, policy).map_or(UpstreamTls::Closed, UpstreamTls::Tls),
     };
     BackendIr::Usable {
         port_name: port.name.clone(),
@@ -69,10 +74,9 @@ fn protocol(port: &ServicePort) -> Result<Option<UpstreamProtocol>, ()> {
 pub(crate) fn cluster_name(key: &ClusterKey, policy: Option<&Name>) -> ArcStr {
     let BackendKey { namespace, name, port, .. } = &key.backend;
     let mut cluster = format!("{PREFIX}{namespace}/{name}/{port}");
-    if key.protocol == UpstreamProtocol::Http2 {
-        cluster.push_str("/h2");
-    }
-    if let Some(policy) = policy {
+    let protocol = PROTOCOLS.iter().find(|(protocol, _)| *protocol == key.protocol);
+    cluster.push_str(protocol.map_or("", |(_, part)| part));
+    if let Some(policy) = policy.filter(|_| key.protocol != UpstreamProtocol::Passthrough) {
         cluster.push_str("/tls/");
         cluster.push_str(policy);
     }
@@ -88,11 +92,9 @@ pub(crate) fn cluster_of(gateway: &ResourceKey, cluster_name: &str) -> Option<Cl
         name: parts.next()?.into(),
         port: parts.next()?.parse().ok()?,
     };
-    let is_h2 = parts.next() == Some("h2");
-    Some(ClusterKey {
-        backend,
-        protocol: if is_h2 { UpstreamProtocol::Http2 } else { UpstreamProtocol::Http1 },
-    })
+    let part = parts.next().map(|part| format!("/{part}")).unwrap_or_default();
+    let known = PROTOCOLS.into_iter().find(|(_, known)| *known == part);
+    Some(ClusterKey { backend, protocol: known.map_or(UpstreamProtocol::Http1, |(protocol, _)| protocol) })
 }
 
 /// The TLS policy in force for a port: one that names the port before one for the whole Service, then

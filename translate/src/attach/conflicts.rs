@@ -16,7 +16,7 @@ pub(super) fn find(
     faults: &mut Vec<Fault>,
 ) {
     // A protocol that is not served may still be one that would take the port.
-    let takes_port = listener.scheme.is_none() && ["TCP", "TLS"].contains(&written.protocol.as_str());
+    let takes_port = listener.scheme.is_none() && written.protocol == "TCP";
     if !listener.accepted.holds && !takes_port {
         return;
     }

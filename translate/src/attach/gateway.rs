@@ -23,9 +23,8 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     if ir.accepted.holds {
         for listener in ir.listeners.iter().filter(|listener| listener.table.is_some()) {
             output.demands.push(NodeKey::Listener(key.clone(), listener.port));
-            output
-                .demands
-                .extend(listener.table.clone().map(|table| NodeKey::RouteTable(key.clone(), table)));
+            let table = listener.table.clone().filter(|_| listener.scheme != Some(Scheme::Tls));
+            output.demands.extend(table.map(|table| NodeKey::RouteTable(key.clone(), table)));
             let secrets = listener.certificates.iter();
             output.demands.extend(secrets.map(|secret| NodeKey::Secret(key.clone(), secret.clone())));
         }
@@ -61,7 +60,8 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
     };
     let accepted = refused.or(unread).unwrap_or_else(|| accept(&listeners[..own]));
     for listener in &mut listeners {
-        let has_identity = listener.scheme != Some(Scheme::Https) || !listener.certificates.is_empty();
+        let ends_tls = listener.scheme != Some(Scheme::Http) && !listener.passthrough;
+        let has_identity = !ends_tls || !listener.certificates.is_empty();
         if accepted.holds && listener.accepted.holds && has_identity {
             listener.table = table_name(listener);
         }
@@ -97,11 +97,12 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
 }
 
 /// Listeners of protocol HTTP share the table of their port, since a request's Host alone chooses; an
-/// HTTPS listener has its own, since its SNI has chosen already.
+/// HTTPS listener has its own, since its SNI has chosen already. A TLS listener has the name alone.
 fn table_name(listener: &ListenerIr) -> Option<ArcStr> {
     Some(match listener.scheme? {
         Scheme::Http => format!("http/{}", listener.port).into(),
         Scheme::Https => format!("https/{}/{}", listener.port, listener.hostname).into(),
+        Scheme::Tls => format!("tls/{}/{}", listener.port, listener.hostname).into(),
     })
 }
 

@@ -8,8 +8,13 @@ use crate::graph::{ListenerIr, Scheme, Verdict};
 use crate::hostname;
 use crate::model::{KeyState, Listener, Secret};
 
-/// Kinds of routes that listeners of protocol HTTP and HTTPS take.
-const ROUTES: [Kind; 2] = [Kind::HTTP_ROUTE, Kind::GRPC_ROUTE];
+/// Kinds of routes that a listener takes.
+fn routes(scheme: Scheme) -> Vec<Kind> {
+    match scheme {
+        Scheme::Http | Scheme::Https => vec![Kind::HTTP_ROUTE, Kind::GRPC_ROUTE],
+        Scheme::Tls => vec![Kind::TLS_ROUTE],
+    }
+}
 
 /// Resolves a listener of a Gateway or ListenerSet by itself; conflicts with others come later.
 pub(super) fn resolve(
@@ -23,6 +28,7 @@ pub(super) fn resolve(
     let scheme = match listener.protocol.as_str() {
         "HTTP" => Some(Scheme::Http),
         "HTTPS" => Some(Scheme::Https),
+        "TLS" => Some(Scheme::Tls),
         _ => None,
     };
     let mut ir = ListenerIr {
@@ -35,6 +41,8 @@ pub(super) fn resolve(
         supported_kinds: Vec::new(),
         table: None,
         certificates: Vec::new(),
+        passthrough: scheme == Some(Scheme::Tls)
+            && listener.tls.as_ref().and_then(|tls| tls.mode.as_deref()) == Some("Passthrough"),
         client_validation: None,
         accepted: Verdict::yes(literal!("Accepted"), literal!("the listener is accepted")),
         resolved: Verdict::yes(literal!("ResolvedRefs"), literal!("all references resolve")),
@@ -44,9 +52,9 @@ pub(super) fn resolve(
     match scheme {
         None => refuse_protocol(owner, &field, listener, &mut ir, faults),
         Some(scheme) => {
-            resolve_kinds(owner, &field, listener, &mut ir, faults);
+            resolve_kinds(owner, &field, listener, &routes(scheme), &mut ir, faults);
             check_hostname(owner, &field, &mut ir, faults);
-            if scheme == Scheme::Https {
+            if scheme != Scheme::Http && !ir.passthrough {
                 resolve_certificates(owner, &field, listener, cx, &mut ir, faults);
             }
         }
@@ -62,7 +70,7 @@ fn refuse_protocol(
     faults: &mut Vec<Fault>,
 ) {
     let problem = format!("protocol {} is not supported", listener.protocol);
-    let fault = fault(owner, format!("{field}.protocol"), problem, "use HTTP or HTTPS");
+    let fault = fault(owner, format!("{field}.protocol"), problem, "use HTTP, HTTPS or TLS");
     ir.accepted = Verdict::no(literal!("UnsupportedProtocol"), sentence(&fault));
     faults.push(fault);
 }
@@ -71,17 +79,18 @@ fn resolve_kinds(
     owner: &ResourceKey,
     field: &str,
     listener: &Listener,
+    supported: &[Kind],
     ir: &mut ListenerIr,
     faults: &mut Vec<Fault>,
 ) {
     let Some(kinds) = listener.allowed_routes.kinds.as_ref().filter(|kinds| !kinds.is_empty()) else {
-        ir.supported_kinds = ROUTES.to_vec();
+        ir.supported_kinds = supported.to_vec();
         return;
     };
     for (index, kind) in kinds.iter().enumerate() {
         let group = kind.group.as_deref().unwrap_or("gateway.networking.k8s.io");
         let wanted = Kind::new(group, &kind.kind);
-        if ROUTES.contains(&wanted) {
+        if supported.contains(&wanted) {
             if !ir.supported_kinds.contains(&wanted) {
                 ir.supported_kinds.push(wanted);
             }
@@ -93,7 +102,7 @@ fn resolve_kinds(
                     "routes of kind {} cannot attach to a listener of protocol {}",
                     kind.kind, listener.protocol
                 ),
-                "use HTTPRoute or GRPCRoute",
+                format!("use {}", supported.iter().map(Kind::kind).collect::<Vec<_>>().join(" or ")),
             );
             ir.resolved = Verdict::no(literal!("InvalidRouteKinds"), sentence(&fault));
             faults.push(fault);
@@ -129,7 +138,7 @@ fn resolve_certificates(
         let fault = fault(
             owner,
             format!("{field}.tls"),
-            "a listener of protocol HTTPS needs a certificate",
+            format!("a listener of protocol {} needs a certificate", listener.protocol),
             "set tls.certificateRefs",
         );
         ir.resolved = Verdict::no(literal!("InvalidCertificateRef"), sentence(&fault));
@@ -140,8 +149,8 @@ fn resolve_certificates(
         let fault = fault(
             owner,
             format!("{field}.tls.mode"),
-            "a listener of protocol HTTPS can only terminate TLS",
-            "use mode Terminate",
+            format!("a listener of protocol {} cannot do that to TLS", listener.protocol),
+            "use mode Terminate, or protocol TLS to pass it through",
         );
         ir.accepted = Verdict::no(literal!("UnsupportedValue"), sentence(&fault));
         faults.push(fault);

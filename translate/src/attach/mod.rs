@@ -11,6 +11,7 @@ pub(crate) mod gateway;
 pub(crate) mod gateway_status;
 mod grant;
 mod grpc;
+mod health;
 mod listener;
 mod listener_set;
 pub(crate) mod listener_set_status;
@@ -21,6 +22,7 @@ mod proxies;
 mod resolve;
 pub(crate) mod route;
 pub(crate) mod rule;
+pub(crate) mod tls_route;
 
 pub(crate) use resolve::{Problem, RuleCx};
 

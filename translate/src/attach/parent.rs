@@ -163,6 +163,7 @@ fn attachments(
             domain,
             written,
             context: Context { scheme, port: listener.port },
+            passthrough: listener.passthrough,
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
 use super::{backend, fault, grant};
 use crate::engine::Cx;
-use crate::graph::{BackendIr, BackendKey, ClusterKey, NodeKey, UpstreamProtocol, Value};
+use crate::graph::{BackendIr, BackendKey, ClusterKey, NodeKey, UpstreamProtocol, UpstreamTls, Value};
 use crate::model::Reference;
 
 /// What is wrong with a route, by what follows from it.
@@ -31,6 +31,8 @@ impl Problem {
 pub(crate) struct RuleCx<'a, 'b> {
     cx: &'a mut Cx<'b>,
     route: &'a ResourceKey,
+    /// What backends are spoken to in, if that is not for their Services to say.
+    raw: Option<UpstreamProtocol>,
     /// All problems of the route so far.
     pub(crate) problems: Vec<Problem>,
     /// Clusters that get requests.
@@ -39,7 +41,12 @@ pub(crate) struct RuleCx<'a, 'b> {
 
 impl<'a, 'b> RuleCx<'a, 'b> {
     pub(crate) fn new(cx: &'a mut Cx<'b>, route: &'a ResourceKey) -> Self {
-        RuleCx { cx, route, problems: Vec::new(), clusters: BTreeSet::new() }
+        RuleCx { cx, route, raw: None, problems: Vec::new(), clusters: BTreeSet::new() }
+    }
+
+    /// For a route whose backends get bytes.
+    pub(crate) fn raw(cx: &'a mut Cx<'b>, route: &'a ResourceKey, protocol: UpstreamProtocol) -> Self {
+        RuleCx { raw: Some(protocol), ..RuleCx::new(cx, route) }
     }
 
     /// A value that cannot be done.
@@ -114,7 +121,8 @@ impl<'a, 'b> RuleCx<'a, 'b> {
             _ => None,
         };
         let default = if self.is_grpc() { UpstreamProtocol::Http2 } else { UpstreamProtocol::Http1 };
-        let cluster = ClusterKey { backend, protocol: said.unwrap_or(default) };
+        let protocol = self.raw.or(said).unwrap_or(default);
+        let cluster = ClusterKey { backend, protocol };
         // Of one that does not resolve too: it may be there for the next event.
         self.clusters.insert(cluster.clone());
         let (reason, message) = match node {
@@ -125,10 +133,14 @@ impl<'a, 'b> RuleCx<'a, 'b> {
                         format!("Service {name} has port {port} speak HTTP/1.1, where gRPC needs HTTP/2");
                     (literal!("UnsupportedProtocol"), message)
                 }
+                BackendIr::Usable { tls: UpstreamTls::Closed, .. }
+                    if protocol != UpstreamProtocol::Passthrough =>
+                {
+                    return None;
+                }
                 BackendIr::Usable { policy, .. } => {
                     return Some(backend::cluster_name(&cluster, policy.as_ref()));
                 }
-                BackendIr::Closed => return None,
                 BackendIr::Unresolved { reason, message } => (reason.clone(), message.to_string()),
             },
             _ => {

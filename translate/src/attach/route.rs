@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proto::{
-    ArcStr, Condition, Fault, JsonText, Kind, ObjectStatus, ParentStatus, Put, Report, ResourceKey,
-    RouteEntry, RouteSet, Routing, XdsKey, literal,
+    ArcStr, Fault, Kind, ObjectStatus, Put, ResourceKey, RouteEntry, RouteSet, Routing, XdsKey, literal,
 };
 
+use super::health::{Health, invalid, with_report};
 use super::parent::{self, Attempt};
-use super::{Problem, RuleCx, grpc, rule, sentence};
+use super::{RuleCx, grpc, rule};
 use crate::emit::route::{entries, name_of};
 use crate::engine::{Cx, Output};
-use crate::graph::{Attachment, ClusterKey, Context, IndexKey, NodeKey, Value, Verdict};
+use crate::graph::{Attachment, ClusterKey, Context, IndexKey, NodeKey, Value};
 use crate::hostname;
 use crate::model::{GrpcRoute, HttpRoute, Rule};
 
@@ -20,16 +20,11 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);
     let route = match decode(key, cx) {
         Some(Ok(route)) => route,
-        Some(Err(fault)) => {
-            let conditions =
-                vec![Condition::new(literal!("Accepted"), false, literal!("Invalid"), sentence(&fault))];
-            let status = ObjectStatus { conditions, faults: vec![fault], ..ObjectStatus::default() };
-            return with_report(output, key, status, cx);
-        }
+        Some(Err(fault)) => return with_report(output, key, invalid(fault), cx),
         None => return output,
     };
     let mut faults = Vec::new();
-    let hostnames = hostnames(key, &route, &mut faults);
+    let hostnames = hostnames(key, &route.spec.hostnames, &mut faults);
     let attempts: Vec<Attempt> = route
         .spec
         .parent_refs
@@ -67,16 +62,10 @@ fn decode(key: &ResourceKey, cx: &mut Cx<'_>) -> Option<Result<HttpRoute, Fault>
     cx.decode(key)
 }
 
-fn with_report(mut output: Output, key: &ResourceKey, mut status: ObjectStatus, cx: &mut Cx<'_>) -> Output {
-    status.observed_generation = cx.generation(key);
-    output.report = Some(Box::new(Report { key: key.clone(), status: Some(status) }));
-    output
-}
-
 /// Hostnames without the invalid ones. If none is left of some, the route matches no host at all.
-fn hostnames(key: &ResourceKey, route: &HttpRoute, faults: &mut Vec<Fault>) -> Vec<ArcStr> {
+pub(super) fn hostnames(key: &ResourceKey, written: &[ArcStr], faults: &mut Vec<Fault>) -> Vec<ArcStr> {
     let mut good = Vec::new();
-    for (index, name) in route.spec.hostnames.iter().enumerate() {
+    for (index, name) in written.iter().enumerate() {
         match hostname::problem(name) {
             None => good.push(name.clone()),
             Some(problem) => faults.push(super::fault(
@@ -87,7 +76,7 @@ fn hostnames(key: &ResourceKey, route: &HttpRoute, faults: &mut Vec<Fault>) -> V
             )),
         }
     }
-    if good.is_empty() && !route.spec.hostnames.is_empty() {
+    if good.is_empty() && !written.is_empty() {
         // No listener has this hostname, so the route attaches nowhere.
         good.push(literal!("."));
     }
@@ -146,58 +135,4 @@ fn puts(
         all.push(Put { key, version, body, private_key: None, routing: Some(Routing::Routes(set.into())) });
     }
     all
-}
-
-/// What the problems of a route mean for its conditions.
-struct Health {
-    accepted: Option<Verdict>,
-    resolved: Verdict,
-    partially_invalid: Option<Verdict>,
-}
-
-impl Health {
-    fn of(problems: &[Problem], refused_rules: usize, rules: usize) -> Self {
-        let mut health = Health {
-            accepted: None,
-            resolved: Verdict::yes(literal!("ResolvedRefs"), literal!("all references resolve")),
-            partially_invalid: None,
-        };
-        for problem in problems {
-            match problem {
-                Problem::Reference(reason, fault) if health.resolved.holds => {
-                    health.resolved = Verdict::no(reason.clone(), sentence(fault));
-                }
-                Problem::Value(reason, fault)
-                    if health.accepted.is_none() && health.partially_invalid.is_none() =>
-                {
-                    if refused_rules == rules {
-                        health.accepted = Some(Verdict::no(reason.clone(), sentence(fault)));
-                    } else {
-                        health.partially_invalid =
-                            Some(Verdict::yes(literal!("UnsupportedValue"), sentence(fault)));
-                    }
-                }
-                _ => {}
-            }
-        }
-        health
-    }
-
-    fn parent_status(&self, attempt: &Attempt) -> ParentStatus {
-        let accepted = if attempt.accepted.holds {
-            self.accepted.as_ref().unwrap_or(&attempt.accepted)
-        } else {
-            &attempt.accepted
-        };
-        let mut conditions =
-            vec![accepted.condition(literal!("Accepted")), self.resolved.condition(literal!("ResolvedRefs"))];
-        if let Some(partially) = self.partially_invalid.as_ref().filter(|_| accepted.holds) {
-            conditions.push(partially.condition(literal!("PartiallyInvalid")));
-        }
-        ParentStatus {
-            parent_ref: JsonText::of(&attempt.parent),
-            gateway: Some(attempt.gateway.clone()),
-            conditions,
-        }
-    }
 }

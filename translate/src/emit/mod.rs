@@ -9,6 +9,7 @@ pub(crate) mod route;
 pub(crate) mod route_table;
 mod scopes;
 pub(crate) mod secret;
+mod tls;
 pub(crate) mod virtual_host;
 
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;

@@ -28,7 +28,7 @@ use crate::graph::Context;
 use crate::model::{Match, NameMatch};
 
 /// Never defined as a cluster: its share of requests fails.
-const NOWHERE: &str = "fleetgate.dev/unresolved";
+pub(super) const NOWHERE: &str = "fleetgate.dev/unresolved";
 
 /// Begins the names of a kind's routes.
 const PREFIXES: [(&str, Kind); 2] = [("httproute/", Kind::HTTP_ROUTE), ("grpcroute/", Kind::GRPC_ROUTE)];

@@ -16,6 +16,7 @@ pub(crate) enum Value {
     /// A class of ours, with its GatewayParameters.
     Class(Option<ResourceKey>),
     Gateway(Arc<GatewayIr>),
+    TlsRoute(Arc<TlsRouteIr>),
     Backend(Arc<BackendIr>),
 }
 
@@ -74,18 +75,20 @@ pub(crate) struct AttachedSet {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Scheme of the requests that a listener takes.
+/// What a listener takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Scheme {
     Http,
     Https,
+    /// Connections in TLS, whatever is spoken in it.
+    Tls,
 }
 
 impl Scheme {
     pub(crate) fn default_port(self) -> u16 {
         match self {
             Scheme::Http => 80,
-            Scheme::Https => 443,
+            Scheme::Https | Scheme::Tls => 443,
         }
     }
 }
@@ -103,10 +106,12 @@ pub(crate) struct ListenerIr {
     pub(crate) hostname: ArcStr,
     pub(crate) allowed: AllowedRoutes,
     pub(crate) supported_kinds: Vec<Kind>,
-    /// Name of its route table; none if it does not serve.
+    /// Name of its route table, if it has one or not: none if it does not serve.
     pub(crate) table: Option<ArcStr>,
-    /// Valid certificates, for HTTPS.
+    /// Valid certificates, where TLS ends here.
     pub(crate) certificates: Vec<ResourceKey>,
+    /// True if TLS is left to the backends.
+    pub(crate) passthrough: bool,
     /// None: clients are not asked for a certificate.
     pub(crate) client_validation: Option<ClientValidationIr>,
     pub(crate) accepted: Verdict,
@@ -194,7 +199,9 @@ impl GatewayIr {
     pub(crate) fn own_domains(&self) -> Vec<(ArcStr, ArcStr)> {
         let mut domains = Vec::new();
         for listener in &self.listeners {
-            let Some(table) = &listener.table else { continue };
+            let Some(table) = listener.table.as_ref().filter(|_| listener.scheme != Some(Scheme::Tls)) else {
+                continue;
+            };
             for other in &self.listeners {
                 if other.table.is_some() && other.port == listener.port && other.scheme == listener.scheme {
                     domains.push((table.clone(), other.hostname.clone()));
@@ -213,6 +220,10 @@ pub(crate) enum UpstreamProtocol {
     Http1,
     /// HTTP/2, with prior knowledge where there is no TLS.
     Http2,
+    /// Bytes, whatever they mean.
+    Tcp,
+    /// Bytes of a client's TLS: never in TLS of ours, whatever policy there is.
+    Passthrough,
 }
 
 /// TLS to a backend.
@@ -228,6 +239,15 @@ pub(crate) struct TlsIr {
     pub(crate) ca: Option<ArcStr>,
 }
 
+/// Whether a backend is spoken to in TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum UpstreamTls {
+    Plain,
+    Tls(TlsIr),
+    /// A policy on it is invalid: requests fail, never in plain text.
+    Closed,
+}
+
 /// What a Service's port is for a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BackendIr {
@@ -239,10 +259,8 @@ pub(crate) enum BackendIr {
         protocol: Option<UpstreamProtocol>,
         /// Name of the policy that `tls` is of.
         policy: Option<Name>,
-        tls: Option<TlsIr>,
+        tls: UpstreamTls,
     },
-    /// It is there, but a TLS policy on it is invalid: requests fail, never in plain text.
-    Closed,
     /// It is not there, or not usable: a `ResolvedRefs` reason and a sentence.
     Unresolved { reason: ArcStr, message: ArcStr },
 }
@@ -252,7 +270,7 @@ impl BackendIr {
     pub(crate) fn protocol(&self) -> Option<UpstreamProtocol> {
         match self {
             BackendIr::Usable { protocol, .. } => *protocol,
-            BackendIr::Closed | BackendIr::Unresolved { .. } => None,
+            BackendIr::Unresolved { .. } => None,
         }
     }
 }
@@ -268,6 +286,28 @@ pub(crate) struct Attachment {
     /// The hostname as the route has it, `*` if none: it decides precedence.
     pub(crate) written: ArcStr,
     pub(crate) context: Context,
+    /// True if the listener leaves TLS to the backends.
+    pub(crate) passthrough: bool,
+}
+
+/// A TLSRoute, for the listeners that it is attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsRouteIr {
+    /// When it was created, RFC 3339.
+    pub(crate) created: ArcStr,
+    pub(crate) attachments: Vec<Attachment>,
+    /// Backends of connections whose TLS ends at the listener.
+    pub(crate) terminated: Vec<TcpBackend>,
+    /// Backends of those whose TLS does not.
+    pub(crate) passed: Vec<TcpBackend>,
+}
+
+/// One backend of connections, with a weight above zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TcpBackend {
+    pub(crate) weight: u32,
+    /// None: its share of the connections is closed.
+    pub(crate) cluster: Option<ArcStr>,
 }
 
 /// What of a listener an encoded route depends on.

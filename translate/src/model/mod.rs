@@ -13,6 +13,7 @@ mod http_route;
 mod listener_set;
 mod reference;
 mod reference_grant;
+mod tls_route;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub(crate) use http_route::{
 pub(crate) use listener_set::ListenerSet;
 pub(crate) use reference::{ParentRef, Reference};
 pub(crate) use reference_grant::ReferenceGrant;
+pub(crate) use tls_route::TlsRoute;
 pub use validate::validate;
 
 /// The part of `metadata` that translation reads.
@@ -112,7 +114,7 @@ models! {
     GATEWAY_PARAMETERS => GatewayParameters,
     LISTENER_SET => ListenerSet,
     GATEWAY => Gateway;
-    on_demand: HTTP_ROUTE => HttpRoute, GRPC_ROUTE => GrpcRoute,
+    on_demand: HTTP_ROUTE => HttpRoute, GRPC_ROUTE => GrpcRoute, TLS_ROUTE => TlsRoute,
 }
 
 /// Decodes the JSON of an object of a known kind.

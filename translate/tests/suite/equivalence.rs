@@ -30,6 +30,8 @@ fn world() -> Vec<ResourceKey> {
         key(Kind::HTTP_ROUTE, "infra", "c"),
         key(Kind::GRPC_ROUTE, "apps", "g"),
         key(Kind::GRPC_ROUTE, "infra", "h"),
+        key(Kind::TLS_ROUTE, "apps", "k"),
+        key(Kind::TLS_ROUTE, "infra", "l"),
         key(Kind::SERVICE, "apps", "x"),
         key(Kind::SERVICE, "infra", "y"),
         key(Kind::ENDPOINT_SLICE, "apps", "x-1"),
@@ -60,6 +62,7 @@ fn object(key: &ResourceKey, v: usize) -> Value {
         "Gateway" => gateway(v),
         "HTTPRoute" => route(v),
         "GRPCRoute" => grpc_route(v),
+        "TLSRoute" => tls_route(v),
         "ListenerSet" => listener_set(v),
         "GatewayParameters" => {
             let replicas = json!({"kube": {"deployment": {"replicas": v % 3}}});
@@ -119,6 +122,15 @@ fn gateway(v: usize) -> Value {
                 "tls": {"certificateRefs": [{"name": "cert"}]}, "allowedRoutes": {"namespaces": {"from": "All"}}}));
         }
     }
+    if v.is_multiple_of(2) {
+        for (name, hostname, mode) in [
+            ("pass", hostnames[v / 2 % 3], "Passthrough"),
+            ("end", "*.com", pick(&["Terminate", "Passthrough"], v / 4)),
+        ] {
+            listeners.push(json!({"name": name, "port": 8443, "protocol": "TLS", "hostname": hostname,
+                "tls": {"mode": mode, "certificateRefs": [{"name": "cert"}]}, "allowedRoutes": {"namespaces": from[v / 2 % 3]}}));
+        }
+    }
     if v.is_multiple_of(7) {
         listeners.push(json!({"name": "odd", "port": 9, "protocol": "TCP"}));
     }
@@ -136,7 +148,7 @@ fn listener_set(v: usize) -> Value {
         "spec": {
             "parentRef": {"name": pick(&["one", "one", "two", "none"], v / 2), "namespace": "infra"},
             "listeners": [
-                {"name": "first", "port": 80, "protocol": pick(&["HTTP", "HTTP", "TCP"], v / 3), "hostname": hostname},
+                {"name": "first", "port": 80, "protocol": pick(&["HTTP", "HTTP", "TCP", "TLS"], v / 3), "hostname": hostname},
                 {"name": "own", "port": 443, "protocol": "HTTPS", "hostname": "s.example.com",
                     "tls": {"certificateRefs": [{"name": "cert", "namespace": "infra"}]},
                     "allowedRoutes": {"namespaces": {"from": "All"}}},
@@ -193,6 +205,18 @@ fn grpc_route(v: usize) -> Value {
         "rules": [{"matches": [{"method": methods[v % 5], "headers": version}], "filters": filters[v / 2 % 3],
                 "backendRefs": [{"name": "x", "port": 80, "weight": v % 3}, {"name": "y", "namespace": "infra", "port": 80}]},
             {"backendRefs": [{"name": "x", "port": pick_port(v)}]}]}})
+}
+
+fn tls_route(v: usize) -> Value {
+    let parents = [
+        json!([{"name": "one", "namespace": "infra"}]),
+        json!([{"name": "one", "namespace": "infra", "sectionName": "end"}, {"name": "two", "namespace": "infra", "port": 8443}]),
+        json!([{"kind": "ListenerSet", "name": "s", "namespace": "apps"}]),
+    ];
+    json!({"metadata": {"creationTimestamp": pick(&["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], v)},
+        "spec": {"parentRefs": parents[v % 3], "hostnames": hostnames(v / 2),
+            "rules": [{"backendRefs": [{"name": "x", "port": pick_port(v), "weight": v % 3},
+                {"name": "y", "namespace": "infra", "port": 80}]}]}})
 }
 
 fn route(v: usize) -> Value {
