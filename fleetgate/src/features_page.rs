@@ -16,9 +16,9 @@ report is in `conformance/reports/`.
 ";
 
 /// The Gateway API calls these core; all others are extended.
-const CORE: [&str; 5] = ["GRPCRoute", "Gateway", "HTTPRoute", "ReferenceGrant", "TLSRoute"];
+const CORE: [&str; 6] = ["GRPCRoute", "Gateway", "HTTPRoute", "ReferenceGrant", "TCPRoute", "TLSRoute"];
 
-/// Extended features of the profiles GATEWAY-HTTP, GATEWAY-GRPC and GATEWAY-TLS that are not supported, and why.
+/// Extended features of the profiles GATEWAY-HTTP, GATEWAY-GRPC, GATEWAY-TLS and GATEWAY-TCP that are not supported, and why.
 const MISSING: [(&str, &str); 4] = [
     ("ClusterTrustBundle", "experimental channel; the suite has no test of it"),
     ("GatewayAddressRoutability", "experimental channel; the suite has no test of it"),

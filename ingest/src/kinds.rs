@@ -50,7 +50,7 @@ const TLS_OR_OPAQUE: &str = "type!=helm.sh/release.v1,type!=fleetgate.dev/xds-id
     type!=kubernetes.io/basic-auth,type!=kubernetes.io/ssh-auth";
 
 /// In the order in which events of one batch go out: what is referred to before what refers to it.
-pub(crate) static KINDS: [Known; 14] = [
+pub(crate) static KINDS: [Known; 15] = [
     known(Kind::NAMESPACE, "namespaces", &["v1"]),
     known(Kind::GATEWAY_CLASS, "gatewayclasses", &["v1", "v1beta1"]).with_status(),
     known(Kind::GATEWAY_PARAMETERS, "gatewayparameters", &["v1alpha1"]).optional(),
@@ -65,6 +65,7 @@ pub(crate) static KINDS: [Known; 14] = [
     known(Kind::HTTP_ROUTE, "httproutes", &["v1", "v1beta1"]).with_status(),
     known(Kind::GRPC_ROUTE, "grpcroutes", &["v1"]).with_status().optional(),
     known(Kind::TLS_ROUTE, "tlsroutes", &["v1"]).with_status().optional(),
+    known(Kind::TCP_ROUTE, "tcproutes", &["v1"]).with_status().optional(),
 ];
 
 /// True if we write the status of objects of this kind.

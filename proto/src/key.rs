@@ -42,6 +42,7 @@ known_kinds! {
     GATEWAY = "Gateway.gateway.networking.k8s.io",
     LISTENER_SET = "ListenerSet.gateway.networking.k8s.io",
     HTTP_ROUTE = "HTTPRoute.gateway.networking.k8s.io",
+    TCP_ROUTE = "TCPRoute.gateway.networking.k8s.io",
     TLS_ROUTE = "TLSRoute.gateway.networking.k8s.io",
     GRPC_ROUTE = "GRPCRoute.gateway.networking.k8s.io",
     REFERENCE_GRANT = "ReferenceGrant.gateway.networking.k8s.io",

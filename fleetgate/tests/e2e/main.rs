@@ -38,5 +38,6 @@ mod restarts;
 mod retries;
 mod rewrites;
 mod routing;
+mod tcp_routes;
 mod timeouts;
 mod tls_routes;

@@ -13,6 +13,7 @@ fn routes(scheme: Scheme) -> Vec<Kind> {
     match scheme {
         Scheme::Http | Scheme::Https => vec![Kind::HTTP_ROUTE, Kind::GRPC_ROUTE],
         Scheme::Tls => vec![Kind::TLS_ROUTE],
+        Scheme::Tcp => vec![Kind::TCP_ROUTE],
     }
 }
 
@@ -29,6 +30,7 @@ pub(super) fn resolve(
         "HTTP" => Some(Scheme::Http),
         "HTTPS" => Some(Scheme::Https),
         "TLS" => Some(Scheme::Tls),
+        "TCP" => Some(Scheme::Tcp),
         _ => None,
     };
     let mut ir = ListenerIr {
@@ -54,7 +56,7 @@ pub(super) fn resolve(
         Some(scheme) => {
             resolve_kinds(owner, &field, listener, &routes(scheme), &mut ir, faults);
             check_hostname(owner, &field, &mut ir, faults);
-            if scheme != Scheme::Http && !ir.passthrough {
+            if scheme.is_tls() && !ir.passthrough {
                 resolve_certificates(owner, &field, listener, cx, &mut ir, faults);
             }
         }
@@ -70,7 +72,7 @@ fn refuse_protocol(
     faults: &mut Vec<Fault>,
 ) {
     let problem = format!("protocol {} is not supported", listener.protocol);
-    let fault = fault(owner, format!("{field}.protocol"), problem, "use HTTP, HTTPS or TLS");
+    let fault = fault(owner, format!("{field}.protocol"), problem, "use HTTP, HTTPS, TLS or TCP");
     ir.accepted = Verdict::no(literal!("UnsupportedProtocol"), sentence(&fault));
     faults.push(fault);
 }
@@ -112,6 +114,13 @@ fn resolve_kinds(
 
 fn check_hostname(owner: &ResourceKey, field: &str, ir: &mut ListenerIr, faults: &mut Vec<Fault>) {
     if ir.hostname == hostname::ANY {
+        return;
+    }
+    if ir.scheme == Some(Scheme::Tcp) {
+        let problem = "a listener of protocol TCP does not learn of hostnames";
+        let fault = fault(owner, format!("{field}.hostname"), problem, "remove it");
+        ir.accepted = Verdict::no(literal!("UnsupportedValue"), sentence(&fault));
+        faults.push(fault);
         return;
     }
     if let Some(problem) = hostname::problem(&ir.hostname) {

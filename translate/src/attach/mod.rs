@@ -12,6 +12,7 @@ pub(crate) mod gateway_status;
 mod grant;
 mod grpc;
 mod health;
+pub(crate) mod l4_route;
 mod listener;
 mod listener_set;
 pub(crate) mod listener_set_status;
@@ -22,7 +23,6 @@ mod proxies;
 mod resolve;
 pub(crate) mod route;
 pub(crate) mod rule;
-pub(crate) mod tls_route;
 
 pub(crate) use resolve::{Problem, RuleCx};
 

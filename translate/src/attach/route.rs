@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use proto::{
-    ArcStr, Fault, Kind, ObjectStatus, Put, ResourceKey, RouteEntry, RouteSet, Routing, XdsKey, literal,
-};
+use proto::{ArcStr, Fault, Kind, ObjectStatus, Put, ResourceKey, RouteEntry, RouteSet, Routing, XdsKey};
 
 use super::health::{Health, invalid, with_report};
 use super::parent::{self, Attempt};
@@ -24,14 +22,8 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
         None => return output,
     };
     let mut faults = Vec::new();
-    let hostnames = hostnames(key, &route.spec.hostnames, &mut faults);
-    let attempts: Vec<Attempt> = route
-        .spec
-        .parent_refs
-        .iter()
-        .enumerate()
-        .filter_map(|(index, parent)| parent::attach(key, index, parent, &hostnames, cx, &mut faults))
-        .collect();
+    let spec = &route.spec;
+    let attempts = parent::attempts(key, &spec.parent_refs, &spec.hostnames, cx, &mut faults);
 
     let default_rules = [Rule::default()];
     let written = route.spec.rules.as_deref().filter(|rules| !rules.is_empty()).unwrap_or(&default_rules);
@@ -60,27 +52,6 @@ fn decode(key: &ResourceKey, cx: &mut Cx<'_>) -> Option<Result<HttpRoute, Fault>
         return cx.decode::<GrpcRoute>(key).map(|route| route.map(grpc::as_http));
     }
     cx.decode(key)
-}
-
-/// Hostnames without the invalid ones. If none is left of some, the route matches no host at all.
-pub(super) fn hostnames(key: &ResourceKey, written: &[ArcStr], faults: &mut Vec<Fault>) -> Vec<ArcStr> {
-    let mut good = Vec::new();
-    for (index, name) in written.iter().enumerate() {
-        match hostname::problem(name) {
-            None => good.push(name.clone()),
-            Some(problem) => faults.push(super::fault(
-                key,
-                format!("spec.hostnames[{index}]"),
-                format!("{name:?} {problem}"),
-                "use a DNS name, if wanted with *. in front",
-            )),
-        }
-    }
-    if good.is_empty() && !written.is_empty() {
-        // No listener has this hostname, so the route attaches nowhere.
-        good.push(literal!("."));
-    }
-    good
 }
 
 fn contribute(output: &mut Output, key: &ResourceKey, attempt: &Attempt, clusters: &BTreeSet<ClusterKey>) {

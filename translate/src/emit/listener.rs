@@ -1,5 +1,5 @@
 //! A port of a Gateway as an Envoy listener: one filter chain for HTTP, one for each HTTPS listener, for a TLS
-//! listener one for each server name.
+//! listener one for each server name, one for TCP.
 
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
@@ -25,7 +25,7 @@ use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
 use super::client_validation::{Validation, validation};
-use super::{ads, put, scopes, secret, socket_address, tls};
+use super::{ads, l4, put, scopes, secret, socket_address};
 use crate::engine::{Cx, Output};
 use crate::features;
 use crate::graph::{ListenerIr, NodeKey, Scheme, Value};
@@ -51,7 +51,7 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
     if serving.first().is_none_or(|listener| listener.scheme.is_none()) {
         return output;
     }
-    let is_tls = serving.iter().any(|listener| listener.scheme != Some(Scheme::Http));
+    let is_tls = serving.iter().any(|listener| listener.scheme.is_some_and(Scheme::is_tls));
     let (mut addresses, bound) = (ir.bound.iter(), ir.bound_port(port));
     let Some(address) = addresses.next() else { return output };
     let additional = |address: &ArcStr| AdditionalAddress {
@@ -70,8 +70,8 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
     };
     let opaque: Vec<FilterChain> = serving
         .iter()
-        .filter(|listener| listener.scheme == Some(Scheme::Tls))
-        .flat_map(|listener| tls_chains(gateway, listener, cx))
+        .filter(|listener| !listener.scheme.is_some_and(Scheme::is_http))
+        .flat_map(|listener| l4_chains(gateway, listener, cx))
         .collect();
     let validations: Vec<Option<Validation>> = serving
         .iter()
@@ -79,13 +79,13 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
         .collect();
     for tables in [Tables::Whole, Tables::Walked] {
         let filter_chains = match is_tls {
+            _ if !opaque.is_empty() => opaque.clone(),
             false => serving.iter().take(1).filter_map(|listener| http_chain(listener, tables)).collect(),
-            true if opaque.is_empty() => serving
+            true => serving
                 .iter()
                 .zip(&validations)
                 .filter_map(|(listener, validation)| https_chain(listener, validation.as_ref(), tables))
                 .collect(),
-            true => opaque.clone(),
         };
         let message = Listener { filter_chains, ..message.clone() };
         output.puts.push(put(XdsKey::new(gateway.clone(), tables.listener(), name(port)), &message));
@@ -128,16 +128,17 @@ fn https_chain(
     let table = listener.table.as_ref()?;
     Some(FilterChain {
         name: table.to_string(),
-        filter_chain_match: Some(tls::server_name(&listener.hostname)),
+        filter_chain_match: Some(l4::server_name(&listener.hostname)),
         filters: vec![connection_manager(table, tables)],
         transport_socket: Some(downstream_tls(listener, validation, &["h2", "http/1.1"])),
         ..FilterChain::default()
     })
 }
 
-fn tls_chains(gateway: &ResourceKey, listener: &ListenerIr, cx: &mut Cx<'_>) -> Vec<FilterChain> {
-    let socket = (!listener.passthrough).then(|| downstream_tls(listener, None, &[]));
-    tls::chains(gateway, listener, socket.as_ref(), cx)
+fn l4_chains(gateway: &ResourceKey, listener: &ListenerIr, cx: &mut Cx<'_>) -> Vec<FilterChain> {
+    let ends_tls = listener.scheme == Some(Scheme::Tls) && !listener.passthrough;
+    let socket = ends_tls.then(|| downstream_tls(listener, None, &[]));
+    l4::chains(gateway, listener, socket.as_ref(), cx)
 }
 
 /// What ends the TLS of clients.

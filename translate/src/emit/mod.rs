@@ -4,12 +4,12 @@
 mod client_validation;
 pub(crate) mod cluster;
 pub(crate) mod endpoints;
+mod l4;
 pub(crate) mod listener;
 pub(crate) mod route;
 pub(crate) mod route_table;
 mod scopes;
 pub(crate) mod secret;
-mod tls;
 pub(crate) mod virtual_host;
 
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;

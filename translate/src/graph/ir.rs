@@ -16,7 +16,7 @@ pub(crate) enum Value {
     /// A class of ours, with its GatewayParameters.
     Class(Option<ResourceKey>),
     Gateway(Arc<GatewayIr>),
-    TlsRoute(Arc<TlsRouteIr>),
+    L4Route(Arc<L4RouteIr>),
     Backend(Arc<BackendIr>),
 }
 
@@ -82,12 +82,24 @@ pub(crate) enum Scheme {
     Https,
     /// Connections in TLS, whatever is spoken in it.
     Tls,
+    /// Connections.
+    Tcp,
 }
 
 impl Scheme {
+    /// True if it takes requests, by routes in a route table.
+    pub(crate) fn is_http(self) -> bool {
+        matches!(self, Scheme::Http | Scheme::Https)
+    }
+
+    /// True if connections begin with TLS.
+    pub(crate) fn is_tls(self) -> bool {
+        matches!(self, Scheme::Https | Scheme::Tls)
+    }
+
     pub(crate) fn default_port(self) -> u16 {
         match self {
-            Scheme::Http => 80,
+            Scheme::Http | Scheme::Tcp => 80,
             Scheme::Https | Scheme::Tls => 443,
         }
     }
@@ -199,7 +211,9 @@ impl GatewayIr {
     pub(crate) fn own_domains(&self) -> Vec<(ArcStr, ArcStr)> {
         let mut domains = Vec::new();
         for listener in &self.listeners {
-            let Some(table) = listener.table.as_ref().filter(|_| listener.scheme != Some(Scheme::Tls)) else {
+            let Some(table) =
+                listener.table.as_ref().filter(|_| listener.scheme.is_some_and(Scheme::is_http))
+            else {
                 continue;
             };
             for other in &self.listeners {
@@ -290,21 +304,21 @@ pub(crate) struct Attachment {
     pub(crate) passthrough: bool,
 }
 
-/// A TLSRoute, for the listeners that it is attached to.
+/// A TLSRoute or TCPRoute, for the listeners that it is attached to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TlsRouteIr {
+pub(crate) struct L4RouteIr {
     /// When it was created, RFC 3339.
     pub(crate) created: ArcStr,
     pub(crate) attachments: Vec<Attachment>,
-    /// Backends of connections whose TLS ends at the listener.
-    pub(crate) terminated: Vec<TcpBackend>,
+    /// Backends of connections whose TLS ends at the listener, or that have none of our concern.
+    pub(crate) terminated: Vec<L4Backend>,
     /// Backends of those whose TLS does not.
-    pub(crate) passed: Vec<TcpBackend>,
+    pub(crate) passed: Vec<L4Backend>,
 }
 
 /// One backend of connections, with a weight above zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TcpBackend {
+pub(crate) struct L4Backend {
     pub(crate) weight: u32,
     /// None: its share of the connections is closed.
     pub(crate) cluster: Option<ArcStr>,

@@ -7,8 +7,8 @@ use proto::{ArcStr, ClusterId, Kind, Name, ResourceKey, XdsKey, XdsKind};
 
 pub(crate) use indexes::{IndexKey, Member, roots};
 pub(crate) use ir::{
-    AttachedSet, Attachment, BackendIr, ClientValidationIr, Context, GatewayIr, ListenerIr, Scheme,
-    TcpBackend, TlsIr, TlsRouteIr, UpstreamProtocol, UpstreamTls, Value, Verdict, VirtualHostRole,
+    AttachedSet, Attachment, BackendIr, ClientValidationIr, Context, GatewayIr, L4Backend, L4RouteIr,
+    ListenerIr, Scheme, TlsIr, UpstreamProtocol, UpstreamTls, Value, Verdict, VirtualHostRole,
 };
 
 use crate::engine::{Cx, Output};
@@ -121,7 +121,7 @@ pub(crate) fn compute(key: &NodeKey, cx: &mut Cx<'_>) -> Output {
         NodeKey::Class(class) => attach::class::compute(class, cx),
         NodeKey::Backend(backend) => attach::backend::compute(backend, cx),
         NodeKey::Gateway(gateway) => attach::gateway::compute(gateway, cx),
-        NodeKey::Route(route) if route.kind == Kind::TLS_ROUTE => attach::tls_route::compute(route, cx),
+        NodeKey::Route(route) if attach::l4_route::takes(&route.kind) => attach::l4_route::compute(route, cx),
         NodeKey::Route(route) => attach::route::compute(route, cx),
         NodeKey::VirtualHost(gateway, table, domain) => {
             emit::virtual_host::compute(gateway, table, domain, cx)

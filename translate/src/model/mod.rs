@@ -10,10 +10,10 @@ mod gateway_parameters;
 mod gateway_tls;
 mod grpc_route;
 mod http_route;
+mod l4_route;
 mod listener_set;
 mod reference;
 mod reference_grant;
-mod tls_route;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -34,10 +34,10 @@ pub(crate) use http_route::{
     Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathMatch, PathModifier, Redirect,
     Rule, Spec, Timeouts, UrlRewrite,
 };
+pub(crate) use l4_route::{TcpRoute, TlsRoute, TlsSpec};
 pub(crate) use listener_set::ListenerSet;
 pub(crate) use reference::{ParentRef, Reference};
 pub(crate) use reference_grant::ReferenceGrant;
-pub(crate) use tls_route::TlsRoute;
 pub use validate::validate;
 
 /// The part of `metadata` that translation reads.
@@ -114,7 +114,7 @@ models! {
     GATEWAY_PARAMETERS => GatewayParameters,
     LISTENER_SET => ListenerSet,
     GATEWAY => Gateway;
-    on_demand: HTTP_ROUTE => HttpRoute, GRPC_ROUTE => GrpcRoute, TLS_ROUTE => TlsRoute,
+    on_demand: HTTP_ROUTE => HttpRoute, GRPC_ROUTE => GrpcRoute, TLS_ROUTE => TlsRoute, TCP_ROUTE => TcpRoute,
 }
 
 /// Decodes the JSON of an object of a known kind.

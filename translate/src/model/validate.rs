@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet,
-    Namespace, ReferenceGrant, Secret, Service, TlsRoute,
+    Namespace, ReferenceGrant, Secret, Service, TcpRoute, TlsRoute,
 };
 
 /// Faults of an object's form: fields of the wrong type, missing fields, unknown fields under `spec`.
@@ -16,6 +16,7 @@ pub fn validate(key: &ResourceKey, object: &Value) -> Vec<Fault> {
         kind if *kind == Kind::HTTP_ROUTE => check::<HttpRoute>(key, object, true),
         kind if *kind == Kind::GRPC_ROUTE => check::<GrpcRoute>(key, object, true),
         kind if *kind == Kind::TLS_ROUTE => check::<TlsRoute>(key, object, true),
+        kind if *kind == Kind::TCP_ROUTE => check::<TcpRoute>(key, object, true),
         kind if *kind == Kind::GATEWAY => check::<Gateway>(key, object, false),
         kind if *kind == Kind::LISTENER_SET => check::<ListenerSet>(key, object, false),
         kind if *kind == Kind::GATEWAY_CLASS => check::<GatewayClass>(key, object, true),

@@ -32,6 +32,8 @@ fn world() -> Vec<ResourceKey> {
         key(Kind::GRPC_ROUTE, "infra", "h"),
         key(Kind::TLS_ROUTE, "apps", "k"),
         key(Kind::TLS_ROUTE, "infra", "l"),
+        key(Kind::TCP_ROUTE, "apps", "m"),
+        key(Kind::TCP_ROUTE, "infra", "n"),
         key(Kind::SERVICE, "apps", "x"),
         key(Kind::SERVICE, "infra", "y"),
         key(Kind::ENDPOINT_SLICE, "apps", "x-1"),
@@ -62,7 +64,8 @@ fn object(key: &ResourceKey, v: usize) -> Value {
         "Gateway" => gateway(v),
         "HTTPRoute" => route(v),
         "GRPCRoute" => grpc_route(v),
-        "TLSRoute" => tls_route(v),
+        "TLSRoute" => l4_route(v, hostnames(v / 2)),
+        "TCPRoute" => l4_route(v, json!([])),
         "ListenerSet" => listener_set(v),
         "GatewayParameters" => {
             let replicas = json!({"kube": {"deployment": {"replicas": v % 3}}});
@@ -132,7 +135,7 @@ fn gateway(v: usize) -> Value {
         }
     }
     if v.is_multiple_of(7) {
-        listeners.push(json!({"name": "odd", "port": 9, "protocol": "TCP"}));
+        listeners.push(json!({"name": "odd", "port": 9, "protocol": pick(&["TCP", "TCP", "UDP"], v / 7)}));
     }
     let allowed = json!([null, {"namespaces": from[v % 3]}, {"namespaces": {"from": "All"}}]);
     let parameters = json!({"group": "gateway.gloo.solo.io", "kind": "GatewayParameters", "name": "p"});
@@ -207,14 +210,14 @@ fn grpc_route(v: usize) -> Value {
             {"backendRefs": [{"name": "x", "port": pick_port(v)}]}]}})
 }
 
-fn tls_route(v: usize) -> Value {
+fn l4_route(v: usize, hostnames: Value) -> Value {
     let parents = [
         json!([{"name": "one", "namespace": "infra"}]),
         json!([{"name": "one", "namespace": "infra", "sectionName": "end"}, {"name": "two", "namespace": "infra", "port": 8443}]),
         json!([{"kind": "ListenerSet", "name": "s", "namespace": "apps"}]),
     ];
     json!({"metadata": {"creationTimestamp": pick(&["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], v)},
-        "spec": {"parentRefs": parents[v % 3], "hostnames": hostnames(v / 2),
+        "spec": {"parentRefs": parents[v % 3], "hostnames": hostnames,
             "rules": [{"backendRefs": [{"name": "x", "port": pick_port(v), "weight": v % 3},
                 {"name": "y", "namespace": "infra", "port": 80}]}]}})
 }

@@ -1,39 +1,35 @@
-//! A TLSRoute: where it attaches, where its connections go, and its status. Listeners are made of it.
+//! A TLSRoute or TCPRoute: where it attaches, where its connections go, and its status. Listeners are made of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use proto::{Fault, ObjectStatus, ResourceKey};
+use proto::{Fault, Kind, ObjectStatus, ResourceKey};
 
 use super::health::{Health, invalid, with_report};
 use super::parent::{self, Attempt};
-use super::route::hostnames;
 use super::{Problem, RuleCx, fault};
 use crate::engine::{Cx, Output};
-use crate::graph::{ClusterKey, IndexKey, NodeKey, TcpBackend, TlsRouteIr, UpstreamProtocol, Value};
-use crate::model::TlsRoute;
+use crate::graph::{ClusterKey, IndexKey, L4Backend, L4RouteIr, NodeKey, UpstreamProtocol, Value};
+use crate::model::{TcpRoute, TlsRoute, TlsSpec};
 
 /// What of the rule is reached by one protocol.
 #[derive(Default)]
 struct Reached {
-    backends: Vec<TcpBackend>,
+    backends: Vec<L4Backend>,
     clusters: BTreeSet<ClusterKey>,
     problems: Vec<Problem>,
 }
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);
-    let route = match cx.decode::<TlsRoute>(key) {
+    let route = match decode(key, cx) {
         Some(Ok(route)) => route,
         Some(Err(fault)) => return with_report(output, key, invalid(fault), cx),
         None => return output,
     };
     let mut faults = Vec::new();
-    let hostnames = hostnames(key, &route.spec.hostnames, &mut faults);
-    let parents = route.spec.parent_refs.iter().enumerate();
-    let attempts: Vec<Attempt> = parents
-        .filter_map(|(index, parent)| parent::attach(key, index, parent, &hostnames, cx, &mut faults))
-        .collect();
+    let spec = &route.spec;
+    let attempts = parent::attempts(key, &spec.parent_refs, &spec.hostnames, cx, &mut faults);
     check_rules(key, &route, &mut faults);
 
     let mut modes: BTreeMap<bool, Reached> = attempts
@@ -43,7 +39,7 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
         .collect();
     if modes.is_empty() {
         // For the references to be checked.
-        modes.insert(true, Reached::default());
+        modes.insert(false, Reached::default());
     }
     for (passthrough, reached) in &mut modes {
         *reached = reach(key, &route, *passthrough, cx);
@@ -57,7 +53,7 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let mut backends =
         |passthrough| modes.remove(&passthrough).map(|reached| reached.backends).unwrap_or_default();
     let parents = attempts.iter().map(|attempt| health.parent_status(attempt)).collect();
-    output.value = Value::TlsRoute(Arc::new(TlsRouteIr {
+    output.value = Value::L4Route(Arc::new(L4RouteIr {
         created: route.metadata.creation_timestamp.clone(),
         terminated: backends(false),
         passed: backends(true),
@@ -66,15 +62,37 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     with_report(output, key, ObjectStatus { parents, faults, ..ObjectStatus::default() }, cx)
 }
 
+/// True of the kinds that are routes of connections.
+pub(crate) fn takes(kind: &Kind) -> bool {
+    *kind == Kind::TLS_ROUTE || *kind == Kind::TCP_ROUTE
+}
+
+/// The route in the form that both kinds are served in: a TCPRoute has no hostnames.
+fn decode(key: &ResourceKey, cx: &mut Cx<'_>) -> Option<Result<TlsRoute, Fault>> {
+    if key.kind != Kind::TCP_ROUTE {
+        return cx.decode(key);
+    }
+    let as_tls = |TcpRoute { metadata, spec }| {
+        let spec = TlsSpec { parent_refs: spec.parent_refs, hostnames: Vec::new(), rules: spec.rules };
+        TlsRoute { metadata, spec }
+    };
+    cx.decode::<TcpRoute>(key).map(|route| route.map(as_tls))
+}
+
 /// What an API server would not let in.
 fn check_rules(key: &ResourceKey, route: &TlsRoute, faults: &mut Vec<Fault>) {
     if route.spec.rules.len() > 1 {
-        faults.push(fault(key, "spec.rules[1]", "a TLSRoute has one rule", "remove all but the first"));
+        faults.push(fault(
+            key,
+            "spec.rules[1]",
+            format!("a {} has one rule", key.kind.kind()),
+            "remove all but the first",
+        ));
     }
     for (index, backend) in route.spec.rules.iter().flat_map(|rule| &rule.backend_refs).enumerate() {
         if !backend.filters.is_empty() {
             let field = format!("spec.rules[0].backendRefs[{index}].filters");
-            faults.push(fault(key, field, "a TLSRoute has no filters", "remove them"));
+            faults.push(fault(key, field, format!("a {} has no filters", key.kind.kind()), "remove them"));
         }
     }
 }
@@ -89,7 +107,7 @@ fn reach(key: &ResourceKey, route: &TlsRoute, passthrough: bool, cx: &mut Cx<'_>
         let cluster = rule_cx.cluster_of(&backend.reference(), &field);
         let weight = backend.weight.unwrap_or(1);
         if weight > 0 {
-            backends.push(TcpBackend { weight, cluster });
+            backends.push(L4Backend { weight, cluster });
         }
     }
     Reached { backends, clusters: rule_cx.clusters, problems: rule_cx.problems }
@@ -102,7 +120,9 @@ fn contribute(output: &mut Output, key: &ResourceKey, attempt: &Attempt, modes: 
     }
     let used: BTreeSet<bool> = attempt.attachments.iter().map(|attachment| attachment.passthrough).collect();
     for cluster in used.iter().filter_map(|mode| modes.get(mode)).flat_map(|reached| &reached.clusters) {
-        output.entries.push((IndexKey::GatewaysOf(cluster.backend.service()), gateway.clone()));
+        if cluster.protocol != UpstreamProtocol::Passthrough {
+            output.entries.push((IndexKey::GatewaysOf(cluster.backend.service()), gateway.clone()));
+        }
         output.demands.push(NodeKey::Cluster(gateway.clone(), cluster.clone()));
     }
 }

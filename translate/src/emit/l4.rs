@@ -1,4 +1,5 @@
-//! A TLS listener as Envoy filter chains: one for each server name that a TLSRoute takes.
+//! Listeners of connections as Envoy filter chains: a TLS listener has one for each server name that a TLSRoute
+//! takes, a TCP listener has one.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -16,13 +17,13 @@ use proto::{ArcStr, ResourceKey};
 
 use super::route::NOWHERE;
 use crate::engine::Cx;
-use crate::graph::{IndexKey, ListenerIr, NodeKey, TcpBackend, TlsRouteIr, Value};
+use crate::graph::{IndexKey, L4Backend, L4RouteIr, ListenerIr, NodeKey, Value};
 use crate::hostname;
 
 /// The route that takes the connections of a domain.
 struct Winner {
     rank: (Reverse<u16>, ArcStr, ResourceKey),
-    route: Arc<TlsRouteIr>,
+    route: Arc<L4RouteIr>,
 }
 
 /// The chains of a listener; `socket` is what ends TLS, none if nothing does. Its own hostname has a chain
@@ -38,7 +39,7 @@ pub(super) fn chains(
     let attached = IndexKey::AttachedTo(listener.owner.clone(), listener.name.clone());
     let routes: Vec<&ResourceKey> = cx.members(attached).collect();
     for key in routes {
-        let Some(Value::TlsRoute(route)) = cx.node(NodeKey::Route(key.clone())) else { continue };
+        let Some(Value::L4Route(route)) = cx.node(NodeKey::Route(key.clone())) else { continue };
         let here = |attachment: &&crate::graph::Attachment| {
             attachment.gateway == *gateway && attachment.table == *table
         };
@@ -66,16 +67,16 @@ pub(super) fn chains(
     winners.into_iter().map(chain).collect()
 }
 
-/// Connections that ask for a domain.
+/// Connections that ask for a domain, or all.
 pub(super) fn server_name(domain: &ArcStr) -> FilterChainMatch {
     let server_names = if *domain == hostname::ANY { Vec::new() } else { vec![domain.to_string()] };
     FilterChainMatch { server_names, ..FilterChainMatch::default() }
 }
 
 /// Connections to a cluster that is not there are closed.
-fn tcp_proxy(table: &ArcStr, backends: &[TcpBackend]) -> Filter {
-    let name = |backend: &TcpBackend| backend.cluster.as_deref().unwrap_or(NOWHERE).to_owned();
-    let weighted = |backend: &TcpBackend| ClusterWeight {
+fn tcp_proxy(table: &ArcStr, backends: &[L4Backend]) -> Filter {
+    let name = |backend: &L4Backend| backend.cluster.as_deref().unwrap_or(NOWHERE).to_owned();
+    let weighted = |backend: &L4Backend| ClusterWeight {
         name: name(backend),
         weight: backend.weight,
         ..ClusterWeight::default()
