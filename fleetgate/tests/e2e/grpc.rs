@@ -22,11 +22,6 @@ async fn brief(scene: &Scene<'_>, ask: &Ask) -> (String, String) {
     (status, answer.seen().map(|echo| echo.pod).unwrap_or_default())
 }
 
-async fn expect_healthy(scene: &Scene<'_>, route: &str) {
-    scene.expect_condition("GRPCRoute", route, "/parents/0", "Accepted=True Accepted").await;
-    scene.expect_condition("GRPCRoute", route, "/parents/0", "ResolvedRefs=True ResolvedRefs").await;
-}
-
 #[tokio::test]
 async fn calls_are_matched_by_service_method_and_headers() {
     let Some(mut scene) = Scene::open("grpc-matching").await else { return };
@@ -56,7 +51,7 @@ async fn calls_are_matched_by_service_method_and_headers() {
     }
     // No call: none of the route's business.
     assert_eq!(scene.get("/a.Echo/Say").await.status, 404);
-    expect_healthy(&scene, "route").await;
+    scene.expect_healthy("GRPCRoute", "route").await;
 }
 
 #[tokio::test]
@@ -101,7 +96,7 @@ async fn calls_reach_backends_in_http2_as_they_were_made() {
     assert_eq!((mirrored.proto.as_str(), mirrored.body.as_deref()), ("HTTP/2.0", Some("\0\0\0\0\0")));
     let echo = call(&scene, &Ask::grpc(&scene.host, "a.H2c", "Do")).await.echo();
     assert_eq!((echo.pod.as_str(), echo.proto.as_str()), ("h2c", "HTTP/2.0"));
-    expect_healthy(&scene, "route").await;
+    scene.expect_healthy("GRPCRoute", "route").await;
 }
 
 #[tokio::test]
@@ -115,7 +110,7 @@ async fn http_and_grpc_share_a_hostname_and_a_service() {
     assert_eq!((called.grpc_status(), called.echo().proto.as_str()), (Some(OK), "HTTP/2.0"));
     assert_eq!(scene.get("/a.Echo/Say").await.echo().proto, "HTTP/1.1");
     scene.expect_healthy_route("route").await;
-    expect_healthy(&scene, "calls").await;
+    scene.expect_healthy("GRPCRoute", "calls").await;
 }
 
 #[tokio::test]

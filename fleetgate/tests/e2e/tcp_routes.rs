@@ -52,8 +52,7 @@ async fn connections_go_to_the_backends_of_the_oldest_route() {
     }
     assert!(brief(idle).await.is_err(), "no route takes it");
     for name in ["older", "newer"] {
-        scene.expect_condition("TCPRoute", name, "/parents/0", "Accepted=True Accepted").await;
-        scene.expect_condition("TCPRoute", name, "/parents/0", "ResolvedRefs=True ResolvedRefs").await;
+        scene.expect_healthy("TCPRoute", name).await;
     }
     scene.expect_condition("TCPRoute", "half", "/parents/0", "ResolvedRefs=False BackendNotFound").await;
     let gateway = scene.object("Gateway", "web").await.unwrap();

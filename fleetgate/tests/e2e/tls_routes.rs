@@ -34,11 +34,6 @@ async fn eventually(scene: &Scene<'_>, authority: &Authority, sni: &str) -> Answ
     until(&format!("an answer for {sni}"), async || ask(scene, authority, sni).await).await
 }
 
-async fn expect_healthy(scene: &Scene<'_>, route: &str) {
-    scene.expect_condition("TLSRoute", route, "/parents/0", "Accepted=True Accepted").await;
-    scene.expect_condition("TLSRoute", route, "/parents/0", "ResolvedRefs=True ResolvedRefs").await;
-}
-
 #[tokio::test]
 async fn tls_is_passed_through_by_server_name() {
     let Some(mut scene) = Scene::open("tls-passthrough").await else { return };
@@ -65,8 +60,8 @@ async fn tls_is_passed_through_by_server_name() {
     for sni in ["broken.example.com", "one.example.org"] {
         assert!(ask(&scene, &authority, sni).await.is_err(), "{sni} leads nowhere");
     }
-    expect_healthy(&scene, "wide").await;
-    expect_healthy(&scene, "exact").await;
+    scene.expect_healthy("TLSRoute", "wide").await;
+    scene.expect_healthy("TLSRoute", "exact").await;
     scene.expect_condition("TLSRoute", "broken", "/parents/0", "ResolvedRefs=False BackendNotFound").await;
     scene.expect_condition("Gateway", "web", "/listeners/0", "Programmed=True Programmed").await;
 }
@@ -94,6 +89,25 @@ async fn tls_ends_at_one_listener_and_passes_another_of_the_same_port() {
     let passed = eventually(&scene, &authority, "pass.example.com").await.echo();
     assert_eq!((passed.pod.as_str(), passed.tls.unwrap().sni.as_deref()), ("tls", Some("pass.example.com")));
     assert!(ask(&scene, &authority, "idle.example.com").await.is_err(), "no route takes it");
-    expect_healthy(&scene, "end").await;
-    expect_healthy(&scene, "pass").await;
+    scene.expect_healthy("TLSRoute", "end").await;
+    scene.expect_healthy("TLSRoute", "pass").await;
+}
+
+#[tokio::test]
+async fn open_connections_stay_when_another_route_comes() {
+    let Some(mut scene) = Scene::open("tls-stays").await else { return };
+    let authority = Authority::new();
+    let _one = tls_backend(&mut scene, "one", &authority, &["*.example.com"]).await;
+    scene.port = free_port();
+    let objects =
+        gateway(&scene.name, "web", &[listener("pass", scene.port, "*.example.com", "{mode: Passthrough}")])
+            + &route(&scene, "first", "first.example.com", "{name: one, port: 80}");
+    scene.write(&objects);
+    eventually(&scene, &authority, "first.example.com").await;
+    let (mut open, _) =
+        Connection::tls(scene.port, "first.example.com", authority.der(), "h2").await.unwrap();
+    assert_eq!(open.ask(&Ask::get("first.example.com", "/before")).await.unwrap().status, 200);
+    scene.write(&(objects + &route(&scene, "second", "second.example.com", "{name: one, port: 80}")));
+    eventually(&scene, &authority, "second.example.com").await;
+    assert_eq!(open.ask(&Ask::get("first.example.com", "/after")).await.unwrap().status, 200);
 }

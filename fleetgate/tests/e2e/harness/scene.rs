@@ -192,10 +192,15 @@ impl<'a> Scene<'a> {
         .await;
     }
 
-    /// Waits until a route is accepted and its references resolve.
+    /// Waits until an HTTPRoute is accepted and its references resolve.
     pub(crate) async fn expect_healthy_route(&self, name: &str) {
-        self.expect_condition("HTTPRoute", name, "/parents/0", "Accepted=True Accepted").await;
-        self.expect_condition("HTTPRoute", name, "/parents/0", "ResolvedRefs=True ResolvedRefs").await;
+        self.expect_healthy("HTTPRoute", name).await;
+    }
+
+    /// Waits until a route of some kind is accepted and its references resolve.
+    pub(crate) async fn expect_healthy(&self, kind: &str, name: &str) {
+        self.expect_condition(kind, name, "/parents/0", "Accepted=True Accepted").await;
+        self.expect_condition(kind, name, "/parents/0", "ResolvedRefs=True ResolvedRefs").await;
     }
 }
 
