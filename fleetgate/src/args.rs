@@ -313,7 +313,13 @@ pub(crate) enum What {
     #[value(alias = "gateway", alias = "gtw")]
     Gateways,
     /// Routes and whether their parents accept them
-    #[value(alias = "route", alias = "httproutes")]
+    #[value(
+        alias = "route",
+        alias = "httproutes",
+        alias = "grpcroutes",
+        alias = "tlsroutes",
+        alias = "tcproutes"
+    )]
     Routes,
     /// Envoys and the revision each has ACKed
     #[value(alias = "proxy", alias = "envoys")]

@@ -16,7 +16,7 @@ report is in `conformance/reports/`.
 ";
 
 /// The Gateway API calls these core; all others are extended.
-const CORE: [&str; 3] = ["Gateway", "HTTPRoute", "ReferenceGrant"];
+const CORE: [&str; 6] = ["GRPCRoute", "Gateway", "HTTPRoute", "ReferenceGrant", "TCPRoute", "TLSRoute"];
 
 const UNTESTED: &str = "Of those of the experimental channel the suite has no tests so far; ours are in \
     `fleetgate/tests/e2e/`: `experimental.rs`, `trust_bundles.rs`, `listener_filters.rs`.";

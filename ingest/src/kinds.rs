@@ -60,7 +60,7 @@ const TLS_OR_OPAQUE: &str = "type!=helm.sh/release.v1,type!=fleetgate.dev/xds-id
 const OF_GATEWAYS: &str = "metadata.name=gateways.gateway.networking.k8s.io";
 
 /// In the order in which events of one batch go out: what is referred to before what refers to it.
-pub(crate) static KINDS: [Known; 14] = [
+pub(crate) static KINDS: [Known; 17] = [
     known(Kind::NAMESPACE, "namespaces", &["v1"]),
     known(Kind::CUSTOM_RESOURCE_DEFINITION, "customresourcedefinitions", &["v1"]).only(OF_GATEWAYS),
     known(Kind::GATEWAY_CLASS, "gatewayclasses", &["v1", "v1beta1"]).with_status(),
@@ -77,6 +77,9 @@ pub(crate) static KINDS: [Known; 14] = [
     known(Kind::GATEWAY, "gateways", &["v1", "v1beta1"]).with_status(),
     known(Kind::LISTENER_SET, "listenersets", &["v1"]).with_status().optional(),
     known(Kind::HTTP_ROUTE, "httproutes", &["v1", "v1beta1"]).with_status(),
+    known(Kind::GRPC_ROUTE, "grpcroutes", &["v1"]).with_status().optional(),
+    known(Kind::TLS_ROUTE, "tlsroutes", &["v1"]).with_status().optional(),
+    known(Kind::TCP_ROUTE, "tcproutes", &["v1"]).with_status().optional(),
 ];
 
 /// True if we write the status of objects of this kind.

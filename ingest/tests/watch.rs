@@ -117,7 +117,7 @@ fn the_listing_is_complete_and_ordered() {
         ["+Namespace n 1", "+Service default/b 1", "+HTTPRoute default/r 1"]
     );
     let synced = source.listing.events.iter().filter(|event| matches!(event.change, Change::Synced { .. }));
-    assert_eq!(synced.count(), 14);
+    assert_eq!(synced.count(), 17);
 }
 
 #[test]

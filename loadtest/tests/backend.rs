@@ -53,6 +53,25 @@ async fn ask(address: SocketAddr, request: Request<Full<Bytes>>) -> Answer {
     over_http1(TcpStream::connect(address).await.unwrap(), request).await
 }
 
+#[tokio::test]
+async fn grpc_is_answered_with_a_message_and_trailers() {
+    let backend = plain("b").await;
+    let stream = TcpStream::connect(backend.addr).await.unwrap();
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::post("http://a.example.com/a.Echo/Say").header("content-type", "application/grpc");
+    let response = sender.send_request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/grpc");
+    let body = response.into_body().collect().await.unwrap();
+    assert_eq!(body.trailers().unwrap()["grpc-status"], "0");
+    let message = body.to_bytes();
+    let length = u32::try_from(message.len() - 5).unwrap();
+    assert_eq!(message[..5], [[0].as_slice(), &length.to_be_bytes()].concat());
+    let echo: Echo = serde_json::from_slice(&message[5..]).unwrap();
+    assert_eq!((echo.path.as_str(), echo.proto.as_str()), ("/a.Echo/Say", "HTTP/2.0"));
+}
+
 fn echo(answer: &Answer) -> Echo {
     serde_json::from_slice(&answer.2).unwrap()
 }

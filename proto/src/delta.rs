@@ -55,7 +55,7 @@ pub struct XdsKey {
     pub name: ArcStr,
     /// For a virtual host and its routes its domain (`*`, `*.example.com`, `a.example.com`), else empty.
     pub domain: ArcStr,
-    /// For routes the object that they come of, `httproute/<namespace>/<name>`, else empty.
+    /// For routes the object that they come of, e.g. `httproute/<namespace>/<name>`, else empty.
     pub route: ArcStr,
 }
 

@@ -115,7 +115,7 @@ async fn newer_owners(
 /// candidates, the Namespaces and Services that they read are not to blame.
 fn likeliest(piece: XdsKind, candidates: Vec<ResourceKey>) -> Vec<ResourceKey> {
     let kinds: &[Kind] = match piece {
-        XdsKind::VirtualHost | XdsKind::Routes => &[Kind::HTTP_ROUTE],
+        XdsKind::VirtualHost | XdsKind::Routes => &[Kind::HTTP_ROUTE, Kind::GRPC_ROUTE],
         XdsKind::Listener | XdsKind::ScopedListener | XdsKind::RouteTable => &[Kind::GATEWAY],
         XdsKind::Cluster => &[Kind::BACKEND_TLS_POLICY, Kind::SERVICE],
         XdsKind::Endpoints => &[Kind::ENDPOINT_SLICE],

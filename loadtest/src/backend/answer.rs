@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::http::{HeaderValue, StatusCode, header};
@@ -11,16 +12,19 @@ use hyper::{Request, Response};
 
 use super::instructions::{Instructions, Retry};
 use super::memory::Memory;
-use super::{Echo, TlsEcho, websocket};
+use super::{Echo, TlsEcho, grpc, websocket};
 
 /// Most of a request's body that is read.
 const LARGEST_BODY: usize = 1 << 20;
+
+/// The body of an answer: of gRPC it has trailers.
+pub(super) type Body = BoxBody<Bytes, Infallible>;
 
 pub(super) async fn answer(
     mut request: Request<Incoming>,
     tls: Option<TlsEcho>,
     memory: Arc<Memory>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<Body>, Infallible> {
     if request.uri().path() == "/_seen" {
         return Ok(json(StatusCode::OK, &serde_json::json!({ "seen": memory.seen() })));
     }
@@ -30,7 +34,7 @@ pub(super) async fn answer(
     echo.tls = tls;
     if let Some(switching) = upgraded {
         memory.sign(&mut echo);
-        return Ok(switching);
+        return Ok(switching.map(BodyExt::boxed));
     }
     echo.body = text(body).await;
     memory.sign(&mut echo);
@@ -40,7 +44,10 @@ pub(super) async fn answer(
         tokio::time::sleep(wanted.delay).await;
     }
     let retried = wanted.retry.map(|retry| attempt(&retry, &memory));
-    let mut response = json(wanted.status.or(retried).unwrap_or(StatusCode::OK), &echo);
+    let mut response = match grpc::is_asked(&parts.headers) {
+        true => grpc::answer(&echo),
+        false => json(wanted.status.or(retried).unwrap_or(StatusCode::OK), &echo),
+    };
     for (name, value) in wanted.set_headers {
         response.headers_mut().append(name, value);
     }
@@ -60,11 +67,11 @@ async fn text(body: Incoming) -> Option<String> {
     (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Full<Bytes>> {
+fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
     // 204 and 304 have no body, whatever is asked for.
     let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
     let body = if bodiless { Vec::new() } else { serde_json::to_vec_pretty(value).unwrap_or_default() };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

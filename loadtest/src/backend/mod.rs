@@ -10,6 +10,7 @@
 //! | `?delay=150ms` | the same, later (`ms` or `s`, one minute at most) |
 //! | `/retry/ID?succeedAfter=N&responseCode=503` | fails N times for each ID, then 200 |
 //! | header `x-echo-set-header: a:b, c:d` | response headers `a: b` and `c: d` |
+//! | `content-type: application/grpc` | the echo as one gRPC message, and `grpc-status: 0` in the trailers |
 //! | `upgrade: websocket` | a WebSocket that sends each message back |
 //! | `GET /_seen` | `{"seen": [Echo, ...]}`: the last requests, oldest first |
 
@@ -25,6 +26,7 @@ use tokio::task::{JoinHandle, JoinSet};
 mod answer;
 mod authorization;
 mod echo;
+mod grpc;
 mod instructions;
 mod memory;
 mod tls;

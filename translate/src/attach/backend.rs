@@ -1,18 +1,26 @@
-//! What a Service's port is for a proxy: protocol, TLS, and the name of its cluster.
+//! What a Service's port is for a proxy: protocol and TLS, and the names of its clusters.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use proto::{ArcStr, Fault, ResourceKey, literal};
+use proto::{ArcStr, Fault, Name, ResourceKey, literal};
 
 use super::ca::{self, FlawKind};
 use super::fault;
 use crate::engine::{Cx, Output};
-use crate::graph::{BackendIr, BackendKey, IndexKey, TlsIr, UpstreamProtocol, Value};
+use crate::graph::{
+    BackendIr, BackendKey, ClusterKey, IndexKey, TlsIr, UpstreamProtocol, UpstreamTls, Value,
+};
 use crate::model::{BackendTlsPolicy, Service, ServicePort, SubjectAltName};
 
 /// Begins the name of every cluster of a Service.
 const PREFIX: &str = "service/";
+/// Stands in the name for any other protocol than HTTP/1.1.
+const PROTOCOLS: [(UpstreamProtocol, &str); 3] = [
+    (UpstreamProtocol::Http2, "/h2"),
+    (UpstreamProtocol::Tcp, "/tcp"),
+    (UpstreamProtocol::Passthrough, "/passthrough"),
+];
 
 pub(crate) fn compute(key: &BackendKey, cx: &mut Cx<'_>) -> Output {
     Output::of(Value::Backend(Arc::new(backend(key, cx))))
@@ -30,7 +38,7 @@ fn backend(key: &BackendKey, cx: &mut Cx<'_>) -> BackendIr {
         let message = format!("Service {} is of type ExternalName", service_key.namespaced_name());
         return BackendIr::Unresolved { reason: literal!("UnsupportedValue"), message: message.into() };
     }
-    let Some(protocol) = protocol(port) else {
+    let Ok(protocol) = protocol(port) else {
         let message = format!(
             "Service {}: appProtocol {:?} of port {} is not supported",
             service_key.namespaced_name(),
@@ -41,51 +49,52 @@ fn backend(key: &BackendKey, cx: &mut Cx<'_>) -> BackendIr {
     };
     let policy = policy_of(cx, &service_key, &port.name);
     let tls = match &policy {
-        None => None,
-        Some(policy) => match tls(cx, policy) {
-            Ok(tls) => Some(tls),
-            Err(_) => return BackendIr::Closed,
-        },
+        None => UpstreamTls::Plain,
+        Some(policy) => tls(cx, policy).map_or(UpstreamTls::Closed, UpstreamTls::Tls),
     };
     BackendIr::Usable {
-        cluster_name: cluster_name(key, protocol, policy.as_ref()),
         port_name: port.name.clone(),
         protocol,
+        policy: policy.map(|policy| policy.name),
         tls,
     }
 }
 
-fn protocol(port: &ServicePort) -> Option<UpstreamProtocol> {
+/// What a port's appProtocol says, if anything; an error if it is of Kubernetes and unknown.
+fn protocol(port: &ServicePort) -> Result<Option<UpstreamProtocol>, ()> {
     match port.app_protocol.as_deref().unwrap_or_default() {
-        "kubernetes.io/h2c" | "h2c" | "http2" | "grpc" => Some(UpstreamProtocol::Http2),
-        "kubernetes.io/ws" | "kubernetes.io/wss" => Some(UpstreamProtocol::Http1),
-        other if other.starts_with("kubernetes.io/") => None,
-        _ => Some(UpstreamProtocol::Http1),
+        "kubernetes.io/h2c" | "h2c" | "http2" | "grpc" => Ok(Some(UpstreamProtocol::Http2)),
+        "kubernetes.io/ws" | "kubernetes.io/wss" => Ok(Some(UpstreamProtocol::Http1)),
+        other if other.starts_with("kubernetes.io/") => Err(()),
+        _ => Ok(None),
     }
 }
 
 /// A cluster is named after what it is, so that editing a rule never renames it.
-fn cluster_name(key: &BackendKey, protocol: UpstreamProtocol, policy: Option<&ResourceKey>) -> ArcStr {
-    let mut name = format!("{PREFIX}{}/{}/{}", key.namespace, key.name, key.port);
-    if protocol == UpstreamProtocol::Http2 {
-        name.push_str("/h2");
+pub(crate) fn cluster_name(key: &ClusterKey, policy: Option<&Name>) -> ArcStr {
+    let BackendKey { namespace, name, port, .. } = &key.backend;
+    let mut cluster = format!("{PREFIX}{namespace}/{name}/{port}");
+    let protocol = PROTOCOLS.iter().find(|(protocol, _)| *protocol == key.protocol);
+    cluster.push_str(protocol.map_or("", |(_, part)| part));
+    if let Some(policy) = policy.filter(|_| key.protocol != UpstreamProtocol::Passthrough) {
+        cluster.push_str("/tls/");
+        cluster.push_str(policy);
     }
-    if let Some(policy) = policy {
-        name.push_str("/tls/");
-        name.push_str(&policy.name);
-    }
-    name.into()
+    cluster.into()
 }
 
-/// The backend that a cluster name was made of.
-pub(crate) fn backend_of(gateway: &ResourceKey, cluster_name: &str) -> Option<BackendKey> {
+/// What a cluster name was made of.
+pub(crate) fn cluster_of(gateway: &ResourceKey, cluster_name: &str) -> Option<ClusterKey> {
     let mut parts = cluster_name.strip_prefix(PREFIX)?.split('/');
-    Some(BackendKey {
+    let backend = BackendKey {
         cluster: gateway.cluster.clone(),
         namespace: parts.next()?.into(),
         name: parts.next()?.into(),
         port: parts.next()?.parse().ok()?,
-    })
+    };
+    let part = parts.next().map(|part| format!("/{part}")).unwrap_or_default();
+    let known = PROTOCOLS.into_iter().find(|(_, known)| *known == part);
+    Some(ClusterKey { backend, protocol: known.map_or(UpstreamProtocol::Http1, |(protocol, _)| protocol) })
 }
 
 /// The TLS policy in force for a port: one that names the port before one for the whole Service, then

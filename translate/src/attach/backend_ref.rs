@@ -2,16 +2,20 @@
 
 use proto::{ArcStr, Kind, ResourceKey, literal};
 
-use super::grant;
+use super::{backend, grant};
 use crate::engine::Cx;
-use crate::graph::{BackendIr, BackendKey, NodeKey, UpstreamProtocol, Value};
+use crate::graph::{BackendIr, BackendKey, ClusterKey, NodeKey, UpstreamProtocol, UpstreamTls, Value};
 use crate::model::Reference;
 
-/// A backend that requests can be sent to.
-pub(super) struct Usable {
-    /// Name of its cluster.
-    pub(super) cluster: ArcStr,
-    pub(super) protocol: UpstreamProtocol,
+/// What the backend of a reference is spoken to in.
+#[derive(Clone, Copy)]
+pub(super) enum Speak {
+    /// What its Service says, by default HTTP/1.1.
+    Http,
+    /// HTTP/2.
+    Grpc,
+    /// This, whatever its Service says.
+    Raw(UpstreamProtocol),
 }
 
 /// Why a reference does not resolve.
@@ -26,15 +30,21 @@ pub(super) struct Unresolved {
 /// Where a reference leads.
 pub(super) struct Target {
     /// What it names, if it can name a backend.
-    pub(super) backend: Option<BackendKey>,
-    /// None if the backend is there and must not be asked.
-    pub(super) usable: Result<Option<Usable>, Unresolved>,
+    pub(super) cluster: Option<ClusterKey>,
+    /// The cluster's name; none if the backend is there and must not be asked.
+    pub(super) usable: Result<Option<ArcStr>, Unresolved>,
 }
 
 /// Follows a reference of `owner`, which stands in `field`.
-pub(super) fn resolve(cx: &mut Cx<'_>, owner: &ResourceKey, reference: &Reference, field: &str) -> Target {
+pub(super) fn resolve(
+    cx: &mut Cx<'_>,
+    owner: &ResourceKey,
+    reference: &Reference,
+    field: &str,
+    speak: Speak,
+) -> Target {
     let nowhere = |reason, field: String, problem: String, remedy: String| Target {
-        backend: None,
+        cluster: None,
         usable: Err(Unresolved { reason, field, problem, remedy }),
     };
     let kind = reference.kind_or("", "Service");
@@ -66,29 +76,51 @@ pub(super) fn resolve(cx: &mut Cx<'_>, owner: &ResourceKey, reference: &Referenc
     };
     let backend =
         BackendKey { cluster: target.cluster, namespace: target.namespace, name: target.name, port };
-    let usable = usable(cx, &backend, field);
-    Target { backend: Some(backend), usable }
-}
-
-fn usable(cx: &mut Cx<'_>, backend: &BackendKey, field: &str) -> Result<Option<Usable>, Unresolved> {
-    let (reason, problem) = match cx.node(NodeKey::Backend(backend.clone())) {
-        Some(Value::Backend(ir)) => match ir.as_ref() {
-            BackendIr::Usable { cluster_name, protocol, .. } => {
-                return Ok(Some(Usable { cluster: cluster_name.clone(), protocol: *protocol }));
-            }
-            BackendIr::Closed => return Ok(None),
-            BackendIr::Unresolved { reason, message } => (reason.clone(), message.to_string()),
-        },
-        _ => {
-            let service = backend.service();
-            let what = if cx.exists(&service) {
-                format!("has no port {}", backend.port)
-            } else {
-                "does not exist".to_owned()
-            };
-            (literal!("BackendNotFound"), format!("Service {} {what}", service.namespaced_name()))
-        }
+    let node = cx.node(NodeKey::Backend(backend.clone()));
+    let said = match node {
+        Some(Value::Backend(ir)) => ir.protocol(),
+        _ => None,
+    };
+    let protocol = match speak {
+        Speak::Raw(protocol) => protocol,
+        Speak::Grpc => said.unwrap_or(UpstreamProtocol::Http2),
+        Speak::Http => said.unwrap_or(UpstreamProtocol::Http1),
+    };
+    let cluster = ClusterKey { backend, protocol };
+    let no_grpc = matches!(speak, Speak::Grpc) && said == Some(UpstreamProtocol::Http1);
+    let usable = match node {
+        Some(Value::Backend(ir)) => usable(&ir.clone(), &cluster, no_grpc),
+        _ => Err(missing(cx, &cluster.backend)),
     };
     let remedy = "create the Service or correct the reference".to_owned();
-    Err(Unresolved { reason, field: field.to_owned(), problem, remedy })
+    let usable =
+        usable.map_err(|(reason, problem)| Unresolved { reason, field: field.to_owned(), problem, remedy });
+    Target { cluster: Some(cluster), usable }
+}
+
+/// The cluster's name, or what is wrong and the reason for it.
+fn usable(ir: &BackendIr, cluster: &ClusterKey, no_grpc: bool) -> Result<Option<ArcStr>, (ArcStr, String)> {
+    match ir {
+        BackendIr::Usable { .. } if no_grpc => {
+            let (name, port) = (cluster.backend.service().namespaced_name(), cluster.backend.port);
+            let problem = format!("Service {name} has port {port} speak HTTP/1.1, where gRPC needs HTTP/2");
+            Err((literal!("UnsupportedProtocol"), problem))
+        }
+        BackendIr::Usable { tls: UpstreamTls::Closed, .. }
+            if cluster.protocol != UpstreamProtocol::Passthrough =>
+        {
+            Ok(None)
+        }
+        BackendIr::Usable { policy, .. } => Ok(Some(backend::cluster_name(cluster, policy.as_ref()))),
+        BackendIr::Unresolved { reason, message } => Err((reason.clone(), message.to_string())),
+    }
+}
+
+fn missing(cx: &mut Cx<'_>, backend: &BackendKey) -> (ArcStr, String) {
+    let service = backend.service();
+    let what = match cx.exists(&service) {
+        true => format!("has no port {}", backend.port),
+        false => "does not exist".to_owned(),
+    };
+    (literal!("BackendNotFound"), format!("Service {} {what}", service.namespaced_name()))
 }

@@ -5,23 +5,14 @@ use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 use super::{fault, sentence};
 use crate::graph::{ListenerIr, Scheme, Verdict};
 use crate::hostname;
-use crate::model::Listener;
 
 /// The first listener of a port and hostname wins: the Gateway's own come before those of its sets.
-pub(super) fn find(
-    index: usize,
-    written: &Listener,
-    before: &[ListenerIr],
-    listener: &mut ListenerIr,
-    faults: &mut Vec<Fault>,
-) {
-    // A protocol that is not served may still be one that would take the port.
-    let takes_port = listener.scheme.is_none() && ["TCP", "TLS"].contains(&written.protocol.as_str());
-    if !listener.accepted.holds && !takes_port {
+pub(super) fn find(index: usize, before: &[ListenerIr], listener: &mut ListenerIr, faults: &mut Vec<Fault>) {
+    if !listener.accepted.holds {
         return;
     }
     let winner = |other: &&ListenerIr| other.accepted.holds && other.port == listener.port;
-    let same_name = listener.accepted.holds && before.iter().any(|other| other.is(listener));
+    let same_name = before.iter().any(|other| other.is(listener));
     let protocol = before.iter().filter(winner).find(|other| other.scheme != listener.scheme);
     let hostname = before.iter().filter(winner).find(|other| other.hostname == listener.hostname);
     let (reason, field, problem) = if same_name {

@@ -25,14 +25,13 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     if ir.accepted.holds {
         for listener in ir.listeners.iter().filter(|listener| listener.table.is_some()) {
             output.demands.push(NodeKey::Listener(key.clone(), listener.port));
-            output
-                .demands
-                .extend(listener.table.clone().map(|table| NodeKey::RouteTable(key.clone(), table)));
+            let table = listener.table.clone().filter(|_| listener.scheme.is_some_and(Scheme::is_http));
+            output.demands.extend(table.map(|table| NodeKey::RouteTable(key.clone(), table)));
             let secrets = listener.certificates.iter();
             output.demands.extend(secrets.map(|secret| NodeKey::Secret(key.clone(), secret.clone())));
-            for backend in listener.filters.iter().filter_map(|filter| filter.backend.as_ref()) {
-                output.entries.push((IndexKey::GatewaysOf(backend.service()), key.clone()));
-                output.demands.push(NodeKey::Cluster(key.clone(), backend.clone()));
+            for target in listener.filters.iter().filter_map(|filter| filter.target.as_ref()) {
+                output.entries.push((IndexKey::GatewaysOf(target.backend.service()), key.clone()));
+                output.demands.push(NodeKey::Cluster(key.clone(), target.clone()));
             }
         }
         let domains = ir.own_domains().into_iter();
@@ -49,7 +48,7 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
     let mut listeners: Vec<ListenerIr> = Vec::new();
     for (index, listener) in gateway.spec.listeners.iter().enumerate() {
         let mut ir = listener::resolve(key, index, listener, cx, &mut faults);
-        conflicts::find(index, listener, &listeners, &mut ir, &mut faults);
+        conflicts::find(index, &listeners, &mut ir, &mut faults);
         listeners.push(ir);
     }
     let own = listeners.len();
@@ -67,7 +66,8 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
     };
     let accepted = refused.or(unread).unwrap_or_else(|| accept(&listeners[..own]));
     for listener in &mut listeners {
-        let has_identity = listener.scheme != Some(Scheme::Https) || !listener.certificates.is_empty();
+        let ends_tls = listener.scheme.is_some_and(Scheme::is_tls) && !listener.passthrough;
+        let has_identity = !ends_tls || !listener.certificates.is_empty();
         if accepted.holds && listener.accepted.holds && has_identity {
             listener.table = table_name(listener);
         }
@@ -112,11 +112,13 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
 }
 
 /// Listeners of protocol HTTP share the table of their port, since a request's Host alone chooses; an
-/// HTTPS listener has its own, since its SNI has chosen already.
+/// HTTPS listener has its own, since its SNI has chosen already. TLS and TCP listeners have the name alone.
 fn table_name(listener: &ListenerIr) -> Option<ArcStr> {
     Some(match listener.scheme? {
         Scheme::Http => format!("http/{}", listener.port).into(),
         Scheme::Https => format!("https/{}/{}", listener.port, listener.hostname).into(),
+        Scheme::Tls => format!("tls/{}/{}", listener.port, listener.hostname).into(),
+        Scheme::Tcp => format!("tcp/{}", listener.port).into(),
     })
 }
 

@@ -8,6 +8,15 @@ use crate::graph::{ListenerIr, Scheme, Verdict};
 use crate::hostname;
 use crate::model::{KeyState, Listener, Secret};
 
+/// Kinds of routes that a listener takes.
+fn routes(scheme: Scheme) -> Vec<Kind> {
+    match scheme {
+        Scheme::Http | Scheme::Https => vec![Kind::HTTP_ROUTE, Kind::GRPC_ROUTE],
+        Scheme::Tls => vec![Kind::TLS_ROUTE],
+        Scheme::Tcp => vec![Kind::TCP_ROUTE],
+    }
+}
+
 /// Resolves a listener of a Gateway or ListenerSet by itself; conflicts with others come later.
 pub(super) fn resolve(
     owner: &ResourceKey,
@@ -20,6 +29,8 @@ pub(super) fn resolve(
     let scheme = match listener.protocol.as_str() {
         "HTTP" => Some(Scheme::Http),
         "HTTPS" => Some(Scheme::Https),
+        "TLS" => Some(Scheme::Tls),
+        "TCP" => Some(Scheme::Tcp),
         _ => None,
     };
     let mut ir = ListenerIr {
@@ -32,6 +43,8 @@ pub(super) fn resolve(
         supported_kinds: Vec::new(),
         table: None,
         certificates: Vec::new(),
+        passthrough: scheme == Some(Scheme::Tls)
+            && listener.tls.as_ref().and_then(|tls| tls.mode.as_deref()) == Some("Passthrough"),
         client_validation: None,
         filters: Vec::new(),
         accepted: Verdict::yes(literal!("Accepted"), literal!("the listener is accepted")),
@@ -42,9 +55,9 @@ pub(super) fn resolve(
     match scheme {
         None => refuse_protocol(owner, &field, listener, &mut ir, faults),
         Some(scheme) => {
-            resolve_kinds(owner, &field, listener, &mut ir, faults);
+            resolve_kinds(owner, &field, listener, &routes(scheme), &mut ir, faults);
             check_hostname(owner, &field, &mut ir, faults);
-            if scheme == Scheme::Https {
+            if scheme.is_tls() && !ir.passthrough {
                 resolve_certificates(owner, &field, listener, cx, &mut ir, faults);
             }
             listener_filters::resolve(owner, &field, listener, cx, &mut ir, faults);
@@ -61,7 +74,7 @@ fn refuse_protocol(
     faults: &mut Vec<Fault>,
 ) {
     let problem = format!("protocol {} is not supported", listener.protocol);
-    let fault = fault(owner, format!("{field}.protocol"), problem, "use HTTP or HTTPS");
+    let fault = fault(owner, format!("{field}.protocol"), problem, "use HTTP, HTTPS, TLS or TCP");
     ir.accepted = Verdict::no(literal!("UnsupportedProtocol"), sentence(&fault));
     faults.push(fault);
 }
@@ -70,17 +83,18 @@ fn resolve_kinds(
     owner: &ResourceKey,
     field: &str,
     listener: &Listener,
+    supported: &[Kind],
     ir: &mut ListenerIr,
     faults: &mut Vec<Fault>,
 ) {
     let Some(kinds) = listener.allowed_routes.kinds.as_ref().filter(|kinds| !kinds.is_empty()) else {
-        ir.supported_kinds = vec![Kind::HTTP_ROUTE];
+        ir.supported_kinds = supported.to_vec();
         return;
     };
     for (index, kind) in kinds.iter().enumerate() {
         let group = kind.group.as_deref().unwrap_or("gateway.networking.k8s.io");
         let wanted = Kind::new(group, &kind.kind);
-        if wanted == Kind::HTTP_ROUTE {
+        if supported.contains(&wanted) {
             if !ir.supported_kinds.contains(&wanted) {
                 ir.supported_kinds.push(wanted);
             }
@@ -92,7 +106,7 @@ fn resolve_kinds(
                     "routes of kind {} cannot attach to a listener of protocol {}",
                     kind.kind, listener.protocol
                 ),
-                "use HTTPRoute",
+                format!("use {}", supported.iter().map(Kind::kind).collect::<Vec<_>>().join(" or ")),
             );
             ir.resolved = Verdict::no(literal!("InvalidRouteKinds"), sentence(&fault));
             faults.push(fault);
@@ -102,6 +116,13 @@ fn resolve_kinds(
 
 fn check_hostname(owner: &ResourceKey, field: &str, ir: &mut ListenerIr, faults: &mut Vec<Fault>) {
     if ir.hostname == hostname::ANY {
+        return;
+    }
+    if ir.scheme == Some(Scheme::Tcp) {
+        let problem = "a listener of protocol TCP does not learn of hostnames";
+        let fault = fault(owner, format!("{field}.hostname"), problem, "remove it");
+        ir.accepted = Verdict::no(literal!("UnsupportedValue"), sentence(&fault));
+        faults.push(fault);
         return;
     }
     if let Some(problem) = hostname::problem(&ir.hostname) {
@@ -128,7 +149,7 @@ fn resolve_certificates(
         let fault = fault(
             owner,
             format!("{field}.tls"),
-            "a listener of protocol HTTPS needs a certificate",
+            format!("a listener of protocol {} needs a certificate", listener.protocol),
             "set tls.certificateRefs",
         );
         ir.resolved = Verdict::no(literal!("InvalidCertificateRef"), sentence(&fault));
@@ -139,8 +160,8 @@ fn resolve_certificates(
         let fault = fault(
             owner,
             format!("{field}.tls.mode"),
-            "a listener of protocol HTTPS can only terminate TLS",
-            "use mode Terminate",
+            format!("a listener of protocol {} cannot do that to TLS", listener.protocol),
+            "use mode Terminate, or protocol TLS to pass it through",
         );
         ir.accepted = Verdict::no(literal!("UnsupportedValue"), sentence(&fault));
         faults.push(fault);

@@ -2,10 +2,11 @@
 
 use proto::{ArcStr, Fault, ResourceKey, literal};
 
-use super::{backend_ref, fault, sentence};
+use super::backend_ref::{self, Speak};
+use super::{fault, sentence};
 use crate::engine::Cx;
 use crate::features::is_token;
-use crate::graph::{ExternalAuthIr, ListenerIr, UpstreamProtocol, Verdict};
+use crate::graph::{ExternalAuthIr, ListenerIr, Verdict};
 use crate::model::{ExternalAuth, Listener};
 
 /// Where problems of a listener's filters go.
@@ -88,16 +89,10 @@ fn external_auth(
     };
     check_http(field, auth, problems);
     let reference = format!("{field}.backendRef");
-    let target = backend_ref::resolve(cx, problems.owner, &auth.backend_ref, &reference);
+    let speak = if is_grpc { Speak::Grpc } else { Speak::Http };
+    let target = backend_ref::resolve(cx, problems.owner, &auth.backend_ref, &reference, speak);
     let cluster = match target.usable {
-        Ok(Some(usable)) if is_grpc && usable.protocol != UpstreamProtocol::Http2 => {
-            let problem =
-                "gRPC needs HTTP/2, and the Service's port does not say that it is spoken".to_owned();
-            let remedy = "set appProtocol of the port to kubernetes.io/h2c";
-            problems.unresolved(literal!("InvalidListenerFilterRef"), reference, problem, remedy);
-            None
-        }
-        Ok(usable) => usable.map(|usable| usable.cluster),
+        Ok(usable) => usable,
         Err(unresolved) => {
             let permitted = unresolved.reason != "RefNotPermitted";
             let reason = if permitted { literal!("InvalidListenerFilterRef") } else { unresolved.reason };
@@ -107,7 +102,7 @@ fn external_auth(
     };
     Some(ExternalAuthIr {
         cluster,
-        backend: target.backend,
+        target: target.cluster,
         is_grpc,
         path: auth.http.path.clone(),
         allowed_headers: if is_grpc { &auth.grpc.allowed_headers } else { &auth.http.allowed_headers }

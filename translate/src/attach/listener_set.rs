@@ -32,7 +32,7 @@ pub(super) fn attach(
         let mut faults = Vec::new();
         for (index, listener) in set.spec.listeners.iter().enumerate() {
             let mut ir = listener::resolve(&set_key, index, listener, cx, &mut faults);
-            conflicts::find(index, listener, listeners, &mut ir, &mut faults);
+            conflicts::find(index, listeners, &mut ir, &mut faults);
             listeners.push(ir);
         }
         let accepted = Verdict::yes(literal!("Accepted"), literal!("all listeners are accepted"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::{ArcStr, Kind, ResourceKey, literal};
+use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
 use super::{fault, listener_set, namespaces};
 use crate::engine::Cx;
@@ -20,14 +20,48 @@ pub(crate) struct Attempt {
     pub(crate) attachments: Vec<Attachment>,
 }
 
+/// What comes of all parentRefs that are ours to speak of.
+pub(super) fn attempts(
+    route: &ResourceKey,
+    parents: &[ParentRef],
+    hostnames: &[ArcStr],
+    cx: &mut Cx<'_>,
+    faults: &mut Vec<Fault>,
+) -> Vec<Attempt> {
+    let hostnames = valid(route, hostnames, faults);
+    let parents = parents.iter().enumerate();
+    parents.filter_map(|(index, parent)| attach(route, index, parent, &hostnames, cx, faults)).collect()
+}
+
+/// Hostnames without the invalid ones. If none is left of some, the route matches no host at all.
+fn valid(route: &ResourceKey, written: &[ArcStr], faults: &mut Vec<Fault>) -> Vec<ArcStr> {
+    let mut good = Vec::new();
+    for (index, name) in written.iter().enumerate() {
+        match hostname::problem(name) {
+            None => good.push(name.clone()),
+            Some(problem) => faults.push(fault(
+                route,
+                format!("spec.hostnames[{index}]"),
+                format!("{name:?} {problem}"),
+                "use a DNS name, if wanted with *. in front",
+            )),
+        }
+    }
+    if good.is_empty() && !written.is_empty() {
+        // No listener has this hostname, so the route attaches nowhere.
+        good.push(literal!("."));
+    }
+    good
+}
+
 /// Tries to attach to one parent; none if the parent is not ours to speak of.
-pub(crate) fn attach(
+fn attach(
     route: &ResourceKey,
     index: usize,
     parent: &ParentRef,
     hostnames: &[ArcStr],
     cx: &mut Cx<'_>,
-    faults: &mut Vec<proto::Fault>,
+    faults: &mut Vec<Fault>,
 ) -> Option<Attempt> {
     let kind = Kind::new(&parent.group, &parent.kind);
     let field = format!("spec.parentRefs[{index}]");
@@ -163,6 +197,7 @@ fn attachments(
             domain,
             written,
             context: Context { scheme, port: listener.port },
+            passthrough: listener.passthrough,
         })
         .collect()
 }

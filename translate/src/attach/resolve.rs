@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use proto::{ArcStr, Fault, ResourceKey, literal};
+use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
-use super::backend_ref::{self, Target, Unresolved};
+use super::backend_ref::{self, Speak, Target, Unresolved};
 use super::fault;
 use crate::engine::Cx;
-use crate::graph::BackendKey;
+use crate::graph::{ClusterKey, UpstreamProtocol};
 use crate::model::Reference;
 
 /// What is wrong with a route, by what follows from it.
@@ -32,15 +32,22 @@ impl Problem {
 pub(crate) struct RuleCx<'a, 'b> {
     cx: &'a mut Cx<'b>,
     route: &'a ResourceKey,
+    /// What backends are spoken to in, if that is not for their Services to say.
+    raw: Option<UpstreamProtocol>,
     /// All problems of the route so far.
     pub(crate) problems: Vec<Problem>,
-    /// Backends that get requests.
-    pub(crate) backends: BTreeSet<BackendKey>,
+    /// Clusters that get requests.
+    pub(crate) clusters: BTreeSet<ClusterKey>,
 }
 
 impl<'a, 'b> RuleCx<'a, 'b> {
     pub(crate) fn new(cx: &'a mut Cx<'b>, route: &'a ResourceKey) -> Self {
-        RuleCx { cx, route, problems: Vec::new(), backends: BTreeSet::new() }
+        RuleCx { cx, route, raw: None, problems: Vec::new(), clusters: BTreeSet::new() }
+    }
+
+    /// For a route whose backends get bytes.
+    pub(crate) fn raw(cx: &'a mut Cx<'b>, route: &'a ResourceKey, protocol: UpstreamProtocol) -> Self {
+        RuleCx { raw: Some(protocol), ..RuleCx::new(cx, route) }
     }
 
     /// A value that cannot be done.
@@ -74,14 +81,25 @@ impl<'a, 'b> RuleCx<'a, 'b> {
 
     /// Name of the cluster of a backend; none if requests to it must fail.
     pub(crate) fn cluster_of(&mut self, reference: &Reference, field: &str) -> Option<ArcStr> {
-        let Target { backend, usable } = backend_ref::resolve(self.cx, self.route, reference, field);
-        self.backends.extend(backend);
+        let speak = match self.raw {
+            Some(protocol) => Speak::Raw(protocol),
+            None if self.is_grpc() => Speak::Grpc,
+            None => Speak::Http,
+        };
+        let Target { cluster, usable } = backend_ref::resolve(self.cx, self.route, reference, field, speak);
+        // Of one that does not resolve too: it may be there for the next event.
+        self.clusters.extend(cluster);
         match usable {
-            Ok(usable) => Some(usable?.cluster),
+            Ok(usable) => usable,
             Err(Unresolved { reason, field, problem, remedy }) => {
                 self.unresolved(reason, field, problem, &remedy);
                 None
             }
         }
+    }
+
+    /// True if the route takes gRPC requests, which there are in HTTP/2 only.
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.route.kind == Kind::GRPC_ROUTE
     }
 }

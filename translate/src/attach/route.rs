@@ -1,56 +1,43 @@
-//! An HTTPRoute: where it attaches, what its rules are, and its status.
+//! An HTTPRoute or GRPCRoute: where it attaches, what its rules are, and its status.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use proto::{
-    ArcStr, Condition, Fault, JsonText, ObjectStatus, ParentStatus, Put, Report, ResourceKey, RouteEntry,
-    RouteSet, Routing, XdsKey, literal,
-};
+use proto::{ArcStr, Fault, Kind, ObjectStatus, Put, ResourceKey, RouteEntry, RouteSet, Routing, XdsKey};
 
+use super::health::{Health, invalid, with_report};
 use super::parent::{self, Attempt};
-use super::{Problem, RuleCx, rule, sentence};
+use super::{RuleCx, grpc, rule};
 use crate::emit::route::{entries, name_of};
 use crate::engine::{Cx, Output};
-use crate::graph::{Attachment, Context, IndexKey, NodeKey, Value, Verdict};
+use crate::graph::{Attachment, ClusterKey, Context, IndexKey, NodeKey, Value};
 use crate::hostname;
-use crate::model::{HttpRoute, Rule};
+use crate::model::{GrpcRoute, HttpRoute, Rule};
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);
-    let route = match cx.decode::<HttpRoute>(key) {
+    let route = match decode(key, cx) {
         Some(Ok(route)) => route,
-        Some(Err(fault)) => {
-            let conditions =
-                vec![Condition::new(literal!("Accepted"), false, literal!("Invalid"), sentence(&fault))];
-            let status = ObjectStatus { conditions, faults: vec![fault], ..ObjectStatus::default() };
-            return with_report(output, key, status, cx);
-        }
+        Some(Err(fault)) => return with_report(output, key, invalid(fault), cx),
         None => return output,
     };
     let mut faults = Vec::new();
-    let hostnames = hostnames(key, &route, &mut faults);
-    let attempts: Vec<Attempt> = route
-        .spec
-        .parent_refs
-        .iter()
-        .enumerate()
-        .filter_map(|(index, parent)| parent::attach(key, index, parent, &hostnames, cx, &mut faults))
-        .collect();
+    let spec = &route.spec;
+    let attempts = parent::attempts(key, &spec.parent_refs, &spec.hostnames, cx, &mut faults);
 
     let default_rules = [Rule::default()];
     let written = route.spec.rules.as_deref().filter(|rules| !rules.is_empty()).unwrap_or(&default_rules);
     let mut rule_cx = RuleCx::new(cx, key);
     let rules: Vec<_> =
         written.iter().enumerate().map(|(index, rule)| rule::resolve(index, rule, &mut rule_cx)).collect();
-    let (problems, backends) = (rule_cx.problems, rule_cx.backends);
+    let (problems, clusters) = (rule_cx.problems, rule_cx.clusters);
     faults.extend(problems.iter().map(|problem| problem.fault().clone()));
 
     let refused = rules.iter().filter(|rule| rule.refused || rule.matches.is_empty()).count();
     let health = Health::of(&problems, refused, rules.len());
     let mut attachments = Vec::new();
     for attempt in &attempts {
-        contribute(&mut output, key, attempt, &backends);
+        contribute(&mut output, key, attempt, &clusters);
         attachments.extend(attempt.attachments.iter().cloned());
     }
     let created = &route.metadata.creation_timestamp;
@@ -59,39 +46,15 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     with_report(output, key, ObjectStatus { parents, faults, ..ObjectStatus::default() }, cx)
 }
 
-fn with_report(mut output: Output, key: &ResourceKey, mut status: ObjectStatus, cx: &mut Cx<'_>) -> Output {
-    status.observed_generation = cx.generation(key);
-    output.report = Some(Box::new(Report { key: key.clone(), status: Some(status) }));
-    output
+/// The route in the form that all kinds are served in.
+fn decode(key: &ResourceKey, cx: &mut Cx<'_>) -> Option<Result<HttpRoute, Fault>> {
+    if key.kind == Kind::GRPC_ROUTE {
+        return cx.decode::<GrpcRoute>(key).map(|route| route.map(grpc::as_http));
+    }
+    cx.decode(key)
 }
 
-/// Hostnames without the invalid ones. If none is left of some, the route matches no host at all.
-fn hostnames(key: &ResourceKey, route: &HttpRoute, faults: &mut Vec<Fault>) -> Vec<ArcStr> {
-    let mut good = Vec::new();
-    for (index, name) in route.spec.hostnames.iter().enumerate() {
-        match hostname::problem(name) {
-            None => good.push(name.clone()),
-            Some(problem) => faults.push(super::fault(
-                key,
-                format!("spec.hostnames[{index}]"),
-                format!("{name:?} {problem}"),
-                "use a DNS name, if wanted with *. in front",
-            )),
-        }
-    }
-    if good.is_empty() && !route.spec.hostnames.is_empty() {
-        // No listener has this hostname, so the route attaches nowhere.
-        good.push(literal!("."));
-    }
-    good
-}
-
-fn contribute(
-    output: &mut Output,
-    key: &ResourceKey,
-    attempt: &Attempt,
-    backends: &BTreeSet<crate::graph::BackendKey>,
-) {
+fn contribute(output: &mut Output, key: &ResourceKey, attempt: &Attempt, clusters: &BTreeSet<ClusterKey>) {
     let gateway = &attempt.gateway;
     for (owner, listener) in &attempt.listeners {
         output.entries.push((IndexKey::AttachedTo(owner.clone(), listener.clone()), key.clone()));
@@ -103,9 +66,9 @@ fn contribute(
     if attempt.attachments.is_empty() {
         return;
     }
-    for backend in backends {
-        output.entries.push((IndexKey::GatewaysOf(backend.service()), gateway.clone()));
-        output.demands.push(NodeKey::Cluster(gateway.clone(), backend.clone()));
+    for cluster in clusters {
+        output.entries.push((IndexKey::GatewaysOf(cluster.backend.service()), gateway.clone()));
+        output.demands.push(NodeKey::Cluster(gateway.clone(), cluster.clone()));
     }
 }
 
@@ -143,58 +106,4 @@ fn puts(
         all.push(Put { key, version, body, private_key: None, routing: Some(Routing::Routes(set.into())) });
     }
     all
-}
-
-/// What the problems of a route mean for its conditions.
-struct Health {
-    accepted: Option<Verdict>,
-    resolved: Verdict,
-    partially_invalid: Option<Verdict>,
-}
-
-impl Health {
-    fn of(problems: &[Problem], refused_rules: usize, rules: usize) -> Self {
-        let mut health = Health {
-            accepted: None,
-            resolved: Verdict::yes(literal!("ResolvedRefs"), literal!("all references resolve")),
-            partially_invalid: None,
-        };
-        for problem in problems {
-            match problem {
-                Problem::Reference(reason, fault) if health.resolved.holds => {
-                    health.resolved = Verdict::no(reason.clone(), sentence(fault));
-                }
-                Problem::Value(reason, fault)
-                    if health.accepted.is_none() && health.partially_invalid.is_none() =>
-                {
-                    if refused_rules == rules {
-                        health.accepted = Some(Verdict::no(reason.clone(), sentence(fault)));
-                    } else {
-                        health.partially_invalid =
-                            Some(Verdict::yes(literal!("UnsupportedValue"), sentence(fault)));
-                    }
-                }
-                _ => {}
-            }
-        }
-        health
-    }
-
-    fn parent_status(&self, attempt: &Attempt) -> ParentStatus {
-        let accepted = if attempt.accepted.holds {
-            self.accepted.as_ref().unwrap_or(&attempt.accepted)
-        } else {
-            &attempt.accepted
-        };
-        let mut conditions =
-            vec![accepted.condition(literal!("Accepted")), self.resolved.condition(literal!("ResolvedRefs"))];
-        if let Some(partially) = self.partially_invalid.as_ref().filter(|_| accepted.holds) {
-            conditions.push(partially.condition(literal!("PartiallyInvalid")));
-        }
-        ParentStatus {
-            parent_ref: JsonText::of(&attempt.parent),
-            gateway: Some(attempt.gateway.clone()),
-            conditions,
-        }
-    }
 }

@@ -1,10 +1,10 @@
-//! One rule of an HTTPRoute: matches checked, filters and backends resolved.
+//! One rule of a route: matches checked, filters and backends resolved.
 
 use proto::ArcStr;
 
-use super::RuleCx;
+use super::{RuleCx, grpc};
 use crate::features::{self, At, FeatureIr};
-use crate::model::{Match, NameMatch, Rule};
+use crate::model::{Match, NameMatch, PathMatch, Rpc, Rule};
 
 /// A rule, ready to be written.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct RuleIr {
 #[derive(Clone, Debug)]
 pub(crate) struct BackendUse {
     pub(crate) weight: u32,
-    /// None: its share of the requests is answered 500.
+    /// None: its share of the requests fails.
     pub(crate) cluster: Option<ArcStr>,
     pub(crate) features: Vec<FeatureIr>,
 }
@@ -73,9 +73,18 @@ fn backends(field: &str, rule: &Rule, cx: &mut RuleCx<'_, '_>) -> Vec<BackendUse
     backends
 }
 
-/// Precedence (`HTTPRouteRule.matches`), the lesser goes first: exact paths, then regular expressions, then
+/// Precedence; a GRPCRoute's matches go before those of HTTPRoutes with the same hostname, which would hide
+/// them: they take no other requests from these than gRPC.
+pub(super) fn rank(matched: &Match) -> u64 {
+    match &matched.rpc {
+        Some(rpc) => grpc::rank(rpc, matched.headers.len()),
+        None => http_rank(matched),
+    }
+}
+
+/// `HTTPRouteRule.matches`, the lesser goes first: exact paths, then regular expressions, then
 /// prefixes; of each the longer first; with a method first; more headers first; more query parameters first.
-fn rank(matched: &Match) -> u64 {
+fn http_rank(matched: &Match) -> u64 {
     let few = |list: &[NameMatch]| u64::from(u8::MAX - u8::try_from(list.len()).unwrap_or(u8::MAX));
     let path = matched.path.value.as_str();
     let kind = match matched.path.kind.as_str() {
@@ -89,8 +98,28 @@ fn rank(matched: &Match) -> u64 {
 }
 
 fn check_match(cx: &mut RuleCx<'_, '_>, field: &str, matched: &Match) {
-    let path = &matched.path;
-    let path_field = format!("{field}.path");
+    match &matched.rpc {
+        None => check_path(cx, format!("{field}.path"), &matched.path),
+        Some(Rpc::Any) => {}
+        Some(Rpc::Method(method)) => grpc::check(cx, &format!("{field}.method"), method),
+    }
+    for (list, name) in [(&matched.headers, "headers"), (&matched.query_params, "queryParams")] {
+        for (number, condition) in list.iter().enumerate() {
+            check_condition(cx, &format!("{field}.{name}[{number}]"), condition);
+        }
+    }
+    if let Some(method) = &matched.method
+        && !METHODS.contains(&method.as_str())
+    {
+        cx.refuse(
+            format!("{field}.method"),
+            format!("{method:?} is no method"),
+            "use one of HTTP's, in capitals",
+        );
+    }
+}
+
+fn check_path(cx: &mut RuleCx<'_, '_>, path_field: String, path: &PathMatch) {
     match path.kind.as_str() {
         "Exact" | "PathPrefix" => {
             let bad =
@@ -108,20 +137,6 @@ fn check_match(cx: &mut RuleCx<'_, '_>, field: &str, matched: &Match) {
             let problem = format!("{other:?} is no type of path match");
             cx.refuse(format!("{path_field}.type"), problem, "use Exact, PathPrefix or RegularExpression");
         }
-    }
-    for (list, name) in [(&matched.headers, "headers"), (&matched.query_params, "queryParams")] {
-        for (number, condition) in list.iter().enumerate() {
-            check_condition(cx, &format!("{field}.{name}[{number}]"), condition);
-        }
-    }
-    if let Some(method) = &matched.method
-        && !METHODS.contains(&method.as_str())
-    {
-        cx.refuse(
-            format!("{field}.method"),
-            format!("{method:?} is no method"),
-            "use one of HTTP's, in capitals",
-        );
     }
 }
 
@@ -147,7 +162,7 @@ fn check_condition(cx: &mut RuleCx<'_, '_>, field: &str, condition: &NameMatch) 
 
 /// Envoy's RE2 and this parser agree on what a regular expression is, but for rarities that Envoy then
 /// refuses itself.
-fn check_regex(cx: &mut RuleCx<'_, '_>, field: String, regex: &str) {
+pub(super) fn check_regex(cx: &mut RuleCx<'_, '_>, field: String, regex: &str) {
     if let Err(error) = regex_syntax::parse(regex) {
         let text = error.to_string();
         let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();

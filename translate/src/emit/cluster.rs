@@ -27,8 +27,9 @@ use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
 use super::{ads, duration, inline, put, secret};
+use crate::attach::backend::cluster_name;
 use crate::engine::{Cx, Output};
-use crate::graph::{BackendIr, BackendKey, NodeKey, TlsIr, UpstreamProtocol, Value};
+use crate::graph::{BackendIr, ClusterKey, NodeKey, TlsIr, UpstreamProtocol, UpstreamTls, Value};
 
 const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Envoy's own limits (1024 connections, 3 retries) bite long before a backend is at its limit.
@@ -36,14 +37,21 @@ const UNLIMITED: UInt32Value = UInt32Value { value: u32::MAX };
 /// Where the system's trust store lies in the proxy's image.
 const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-pub(crate) fn compute(gateway: &ResourceKey, key: &BackendKey, cx: &mut Cx<'_>) -> Output {
+pub(crate) fn compute(gateway: &ResourceKey, key: &ClusterKey, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);
-    let Some(Value::Backend(backend)) = cx.node(NodeKey::Backend(key.clone())) else { return output };
-    let BackendIr::Usable { cluster_name, protocol, tls, .. } = backend.as_ref() else { return output };
-    let certificate = tls.as_ref().and_then(|_| client_certificate(gateway, cx));
-    let socket = tls.as_ref().map(|tls| transport_socket(tls, certificate, *protocol));
-    let message = cluster(cluster_name, *protocol, socket);
-    output.puts.push(put(XdsKey::new(gateway.clone(), XdsKind::Cluster, cluster_name.clone()), &message));
+    let Some(Value::Backend(backend)) = cx.node(NodeKey::Backend(key.backend.clone())) else { return output };
+    let BackendIr::Usable { policy, tls, .. } = backend.as_ref() else { return output };
+    let name = cluster_name(key, policy.as_ref());
+    let tls = match tls {
+        _ if key.protocol == UpstreamProtocol::Passthrough => None,
+        UpstreamTls::Plain => None,
+        UpstreamTls::Tls(tls) => Some(tls),
+        UpstreamTls::Closed => return output,
+    };
+    let certificate = tls.and_then(|_| client_certificate(gateway, cx));
+    let socket = tls.map(|tls| transport_socket(tls, certificate, key.protocol));
+    let message = cluster(&name, key.protocol, socket);
+    output.puts.push(put(XdsKey::new(gateway.clone(), XdsKind::Cluster, name), &message));
     output.demands.push(NodeKey::Endpoints(gateway.clone(), key.clone()));
     output.demands.extend(certificate.map(|secret| NodeKey::Secret(gateway.clone(), secret.clone())));
     output
@@ -58,11 +66,14 @@ fn client_certificate<'a>(gateway: &ResourceKey, cx: &mut Cx<'a>) -> Option<&'a 
 }
 
 fn cluster(name: &ArcStr, protocol: UpstreamProtocol, transport_socket: Option<TransportSocket>) -> Cluster {
-    let protocol_config = match protocol {
-        UpstreamProtocol::Http1 => ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default()),
-        UpstreamProtocol::Http2 => ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default()),
+    let http = match protocol {
+        UpstreamProtocol::Http1 => Some(ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default())),
+        UpstreamProtocol::Http2 => {
+            Some(ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default()))
+        }
+        UpstreamProtocol::Tcp | UpstreamProtocol::Passthrough => None,
     };
-    let protocol_options = HttpProtocolOptions {
+    let options = |protocol_config| HttpProtocolOptions {
         upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig {
             protocol_config: Some(protocol_config),
         })),
@@ -85,7 +96,10 @@ fn cluster(name: &ArcStr, protocol: UpstreamProtocol, transport_socket: Option<T
             }],
             ..CircuitBreakers::default()
         }),
-        typed_extension_protocol_options: [(options_name, pack_any(protocol_options))].into(),
+        typed_extension_protocol_options: http
+            .map(|http| (options_name, pack_any(options(http))))
+            .into_iter()
+            .collect(),
         transport_socket,
         ..Cluster::default()
     }
@@ -104,8 +118,9 @@ fn transport_socket(
         },
     };
     let alpn = match protocol {
-        UpstreamProtocol::Http1 => "http/1.1",
-        UpstreamProtocol::Http2 => "h2",
+        UpstreamProtocol::Http1 => Some("http/1.1"),
+        UpstreamProtocol::Http2 => Some("h2"),
+        UpstreamProtocol::Tcp | UpstreamProtocol::Passthrough => None,
     };
     let validation = CertificateValidationContext {
         trusted_ca: Some(trusted_ca),
@@ -115,7 +130,7 @@ fn transport_socket(
     let context = UpstreamTlsContext {
         sni: tls.hostname.to_string(),
         common_tls_context: Some(CommonTlsContext {
-            alpn_protocols: vec![alpn.to_owned()],
+            alpn_protocols: alpn.map(str::to_owned).into_iter().collect(),
             tls_certificate_sds_secret_configs: certificate.map(secret::by_name).into_iter().collect(),
             validation_context_type: Some(ValidationContextType::ValidationContext(validation)),
             ..CommonTlsContext::default()

@@ -9,16 +9,18 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
 use super::{put, socket_address};
+use crate::attach::backend::cluster_name;
 use crate::engine::{Cx, Output};
-use crate::graph::{BackendIr, BackendKey, IndexKey, NodeKey, Value};
+use crate::graph::{BackendIr, ClusterKey, IndexKey, NodeKey, Value};
 use crate::model::EndpointSlice;
 
-pub(crate) fn compute(gateway: &ResourceKey, key: &BackendKey, cx: &mut Cx<'_>) -> Output {
+pub(crate) fn compute(gateway: &ResourceKey, key: &ClusterKey, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);
-    let Some(Value::Backend(backend)) = cx.node(NodeKey::Backend(key.clone())) else { return output };
-    let BackendIr::Usable { cluster_name, port_name, .. } = backend.as_ref() else { return output };
+    let Some(Value::Backend(backend)) = cx.node(NodeKey::Backend(key.backend.clone())) else { return output };
+    let BackendIr::Usable { policy, port_name, .. } = backend.as_ref() else { return output };
+    let name = cluster_name(key, policy.as_ref());
     let mut addresses: BTreeSet<(ArcStr, u16)> = BTreeSet::new();
-    let slices: Vec<_> = cx.members(IndexKey::SlicesOf(key.service())).collect();
+    let slices: Vec<_> = cx.members(IndexKey::SlicesOf(key.backend.service())).collect();
     for slice in slices {
         if let Some(slice) = cx.object::<EndpointSlice>(slice) {
             collect(&slice, port_name, &mut addresses);
@@ -39,11 +41,11 @@ pub(crate) fn compute(gateway: &ResourceKey, key: &BackendKey, cx: &mut Cx<'_>) 
     };
     // An empty assignment is sent too: the cluster is ready and answers 503.
     let message = ClusterLoadAssignment {
-        cluster_name: cluster_name.to_string(),
+        cluster_name: name.to_string(),
         endpoints,
         ..ClusterLoadAssignment::default()
     };
-    output.puts.push(put(XdsKey::new(gateway.clone(), XdsKind::Endpoints, cluster_name.clone()), &message));
+    output.puts.push(put(XdsKey::new(gateway.clone(), XdsKind::Endpoints, name), &message));
     output
 }
 

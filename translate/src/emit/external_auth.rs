@@ -53,9 +53,9 @@ fn grpc(cluster: &str, ir: &ExternalAuthIr) -> Services {
         cluster_name: cluster.to_owned(),
         // By default the cluster's name, which is no host.
         authority: ir
-            .backend
+            .target
             .as_ref()
-            .map(|it| format!("{}.{}.svc", it.name, it.namespace))
+            .map(|it| format!("{}.{}.svc", it.backend.name, it.backend.namespace))
             .unwrap_or_default(),
         ..EnvoyGrpc::default()
     };

@@ -1,11 +1,12 @@
-//! A port of a Gateway as an Envoy listener: one filter chain for HTTP, one for each HTTPS listener.
+//! A port of a Gateway as an Envoy listener: one filter chain for HTTP, one for each HTTPS listener, for a TLS
+//! listener one for each server name, one for TCP.
 
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
 use envoy_types::pb::envoy::config::listener::v3::listener_filter::ConfigType as ListenerFilterConfig;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
 use envoy_types::pb::envoy::config::listener::v3::{
-    AdditionalAddress, Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter,
+    AdditionalAddress, Filter, FilterChain, Listener, ListenerFilter,
 };
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
@@ -24,11 +25,10 @@ use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
 use super::client_validation::{Validation, validation};
-use super::{ads, listener_filters, put, scopes, secret, socket_address};
+use super::{ads, l4, listener_filters, put, scopes, secret, socket_address};
 use crate::engine::{Cx, Output};
 use crate::features;
 use crate::graph::{ListenerIr, NodeKey, Scheme, Value};
-use crate::hostname;
 
 /// Bytes that Envoy buffers of one connection before it pushes back.
 const BUFFER_LIMIT: u32 = 32 * 1024;
@@ -51,7 +51,7 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
     if serving.first().is_none_or(|listener| listener.scheme.is_none()) {
         return output;
     }
-    let is_tls = serving.iter().any(|listener| listener.scheme == Some(Scheme::Https));
+    let is_tls = serving.iter().any(|listener| listener.scheme.is_some_and(Scheme::is_tls));
     let (mut addresses, bound) = (ir.bound.iter(), ir.bound_port(port));
     let Some(address) = addresses.next() else { return output };
     let additional = |address: &ArcStr| AdditionalAddress {
@@ -68,12 +68,18 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
         per_connection_buffer_limit_bytes: Some(UInt32Value { value: BUFFER_LIMIT }),
         ..Listener::default()
     };
+    let opaque: Vec<FilterChain> = serving
+        .iter()
+        .filter(|listener| !listener.scheme.is_some_and(Scheme::is_http))
+        .flat_map(|listener| l4_chains(gateway, listener, cx))
+        .collect();
     let validations: Vec<Option<Validation>> = serving
         .iter()
         .map(|listener| listener.client_validation.as_ref().map(|ir| validation(ir, cx)))
         .collect();
     for tables in [Tables::Whole, Tables::Walked] {
         let filter_chains = match is_tls {
+            _ if !opaque.is_empty() => opaque.clone(),
             false => http_chain(&serving, tables).into_iter().collect(),
             true => serving
                 .iter()
@@ -122,11 +128,26 @@ fn https_chain(
     let table = listener.table.as_ref()?;
     // For all requests of the chain: their SNI has chosen the listener.
     let own_filters = listener_filters::of_own(listener);
-    let server_names =
-        if listener.hostname == hostname::ANY { Vec::new() } else { vec![listener.hostname.to_string()] };
+    Some(FilterChain {
+        name: table.to_string(),
+        filter_chain_match: Some(l4::server_name(&listener.hostname)),
+        filters: vec![connection_manager(table, tables, own_filters)],
+        transport_socket: Some(downstream_tls(listener, validation, &["h2", "http/1.1"])),
+        ..FilterChain::default()
+    })
+}
+
+fn l4_chains(gateway: &ResourceKey, listener: &ListenerIr, cx: &mut Cx<'_>) -> Vec<FilterChain> {
+    let ends_tls = listener.scheme == Some(Scheme::Tls) && !listener.passthrough;
+    let socket = ends_tls.then(|| downstream_tls(listener, None, &[]));
+    l4::chains(gateway, listener, socket.as_ref(), cx)
+}
+
+/// What ends the TLS of clients.
+fn downstream_tls(listener: &ListenerIr, validation: Option<&Validation>, alpn: &[&str]) -> TransportSocket {
     let context = DownstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
-            alpn_protocols: vec!["h2".to_owned(), "http/1.1".to_owned()],
+            alpn_protocols: alpn.iter().map(|protocol| (*protocol).to_owned()).collect(),
             tls_certificate_sds_secret_configs: listener.certificates.iter().map(secret::by_name).collect(),
             validation_context_type: validation.map(|validation| validation.context.clone()),
             ..CommonTlsContext::default()
@@ -134,16 +155,10 @@ fn https_chain(
         require_client_certificate: validation.map(|validation| validation.required),
         ..DownstreamTlsContext::default()
     };
-    Some(FilterChain {
-        name: table.to_string(),
-        filter_chain_match: Some(FilterChainMatch { server_names, ..FilterChainMatch::default() }),
-        filters: vec![connection_manager(table, tables, own_filters)],
-        transport_socket: Some(TransportSocket {
-            name: "envoy.transport_sockets.tls".to_owned(),
-            config_type: Some(SocketConfig::TypedConfig(pack_any(context))),
-        }),
-        ..FilterChain::default()
-    })
+    TransportSocket {
+        name: "envoy.transport_sockets.tls".to_owned(),
+        config_type: Some(SocketConfig::TypedConfig(pack_any(context))),
+    }
 }
 
 fn whole_table(table: &ArcStr) -> RouteSpecifier {

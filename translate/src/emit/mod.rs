@@ -5,6 +5,7 @@ mod client_validation;
 pub(crate) mod cluster;
 pub(crate) mod endpoints;
 mod external_auth;
+mod l4;
 pub(crate) mod listener;
 mod listener_filters;
 pub(crate) mod route;

@@ -1,4 +1,4 @@
-//! Rules of an HTTPRoute as Envoy routes.
+//! Rules of a route as Envoy routes.
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::core::v3::RuntimeFractionalPercent;
@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::{
     ClusterNotFoundResponseCode, ClusterSpecifier,
 };
-use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3::route_match::{GrpcRouteMatchOptions, PathSpecifier};
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use envoy_types::pb::envoy::config::route::v3::{
     DirectResponseAction, HeaderMatcher, QueryParameterMatcher, Route, RouteAction, RouteMatch,
@@ -27,20 +27,24 @@ use crate::features::{EmitAt, FeatureIr};
 use crate::graph::Context;
 use crate::model::{Match, NameMatch};
 
-/// Never defined as a cluster: its share of requests is answered 500.
+/// Never defined as a cluster: its share of requests fails.
 pub(super) const NOWHERE: &str = "fleetgate.dev/unresolved";
 
-const PREFIX: &str = "httproute/";
+/// Begins the names of a kind's routes.
+const PREFIXES: [(&str, Kind); 2] = [("httproute/", Kind::HTTP_ROUTE), ("grpcroute/", Kind::GRPC_ROUTE)];
 
 /// Name of an object's routes.
 pub(crate) fn name_of(key: &ResourceKey) -> String {
-    format!("{PREFIX}{}/{}", key.namespace, key.name)
+    let prefix = PREFIXES.into_iter().find(|(_, kind)| *kind == key.kind).map_or("", |(prefix, _)| prefix);
+    format!("{prefix}{}/{}", key.namespace, key.name)
 }
 
 /// The object that such a name was made of.
 pub(crate) fn object_of(gateway: &ResourceKey, name: &str) -> Option<ResourceKey> {
-    let (namespace, name) = name.strip_prefix(PREFIX)?.split_once('/')?;
-    Some(gateway.sibling(Kind::HTTP_ROUTE, ArcStr::from(namespace), ArcStr::from(name)))
+    let (kind, name) =
+        PREFIXES.into_iter().find_map(|(prefix, kind)| Some((kind, name.strip_prefix(prefix)?)))?;
+    let (namespace, name) = name.split_once('/')?;
+    Some(gateway.sibling(kind, ArcStr::from(namespace), ArcStr::from(name)))
 }
 
 /// The segments that all paths of a match begin with, if the match says so.
@@ -83,7 +87,8 @@ fn routes(rule: &RuleIr, at: &EmitAt<'_>) -> Vec<Route> {
     if !rule.backends.iter().all(fits_weighted_cluster) {
         return split_routes(rule, at);
     }
-    let mut route = Route { r#match: matched, action: Some(action(&rule.backends)), ..Route::default() };
+    let action = action(&rule.backends, unroutable(at.matched));
+    let mut route = Route { r#match: matched, action: Some(action), ..Route::default() };
     apply(&rule.features, &mut route, at);
     vec![route]
 }
@@ -118,7 +123,8 @@ fn split_routes(rule: &RuleIr, at: &EmitAt<'_>) -> Vec<Route> {
                 ..Default::default()
             });
         }
-        let mut route = Route { r#match: Some(matched), action: Some(to_one(backend)), ..Route::default() };
+        let action = to_one(backend, unroutable(at.matched));
+        let mut route = Route { r#match: Some(matched), action: Some(action), ..Route::default() };
         apply(&rule.features, &mut route, at);
         apply(&backend.features, &mut route, at);
         routes.push(route);
@@ -126,15 +132,21 @@ fn split_routes(rule: &RuleIr, at: &EmitAt<'_>) -> Vec<Route> {
     routes
 }
 
+/// The status of requests whose backend is not valid. Envoy makes UNAVAILABLE of 503, and UNKNOWN of 500, where
+/// they are gRPC.
+fn unroutable(matched: &Match) -> u32 {
+    if matched.rpc.is_some() { 503 } else { 500 }
+}
+
 /// Where requests go.
-fn action(backends: &[BackendUse]) -> Action {
+fn action(backends: &[BackendUse], unroutable: u32) -> Action {
     if let [only] = backends
         && only.features.is_empty()
     {
-        return to_one(only);
+        return to_one(only, unroutable);
     }
     if backends.iter().all(|backend| backend.cluster.is_none()) {
-        return answer(500);
+        return answer(unroutable);
     }
     let clusters = backends
         .iter()
@@ -157,16 +169,17 @@ fn action(backends: &[BackendUse]) -> Action {
         })),
         ..RouteAction::default()
     };
-    if backends.iter().any(|backend| backend.cluster.is_none()) {
+    // Without it Envoy answers 503.
+    if unroutable == 500 && backends.iter().any(|backend| backend.cluster.is_none()) {
         action.cluster_not_found_response_code = ClusterNotFoundResponseCode::InternalServerError.into();
     }
     Action::Route(action)
 }
 
 /// All requests go to one backend; its features are left to the route.
-fn to_one(backend: &BackendUse) -> Action {
+fn to_one(backend: &BackendUse, unroutable: u32) -> Action {
     backend.cluster.as_ref().map_or_else(
-        || answer(500),
+        || answer(unroutable),
         |cluster| {
             Action::Route(RouteAction {
                 cluster_specifier: Some(ClusterSpecifier::Cluster(cluster.to_string())),
@@ -214,7 +227,13 @@ fn route_match(matched: &Match) -> RouteMatch {
             });
         }
     }
-    RouteMatch { path_specifier: Some(path_specifier), headers, query_parameters, ..RouteMatch::default() }
+    RouteMatch {
+        path_specifier: Some(path_specifier),
+        headers,
+        query_parameters,
+        grpc: matched.rpc.as_ref().map(|_| GrpcRouteMatchOptions::default()),
+        ..RouteMatch::default()
+    }
 }
 
 fn header(name: &str, matcher: StringMatcher) -> HeaderMatcher {

@@ -142,6 +142,9 @@ features! {
     url_rewrite::UrlRewriting,
 }
 
+/// Filter types that some feature reads, and that GRPCRoutes may have too.
+const GRPC_FILTERS: &[&str] = &["RequestHeaderModifier", "RequestMirror", "ResponseHeaderModifier"];
+
 /// Filter types that some feature reads.
 const KNOWN_FILTERS: &[&str] = &[
     "CORS",
@@ -154,6 +157,7 @@ const KNOWN_FILTERS: &[&str] = &[
 
 /// Checks the list of filters as a whole: types known, none twice, none that excludes another.
 pub(crate) fn check_filters(cx: &mut RuleCx<'_, '_>, at: &At<'_>) {
+    let known = if cx.is_grpc() { GRPC_FILTERS } else { KNOWN_FILTERS };
     for (index, filter) in at.filters.iter().enumerate() {
         let field = format!("{}.filters[{index}]", at.field);
         let kind = filter.kind.as_str();
@@ -163,9 +167,13 @@ pub(crate) fn check_filters(cx: &mut RuleCx<'_, '_>, at: &At<'_>) {
             let problem = format!("extension {name:?} is of no kind that this version knows");
             cx.unresolved(proto::literal!("InvalidKind"), field.clone(), problem, "remove the filter");
             cx.refuse(field, "the filter has no effect that could be kept", "remove the filter");
-        } else if !KNOWN_FILTERS.contains(&kind) {
-            let remedy = format!("use one of {}", KNOWN_FILTERS.join(", "));
-            cx.refuse(format!("{field}.type"), format!("{kind:?} is no type of filter"), &remedy);
+        } else if !known.contains(&kind) {
+            let remedy = format!("use one of {}", known.join(", "));
+            let problem = match KNOWN_FILTERS.contains(&kind) {
+                true => format!("a filter of type {kind} is not for gRPC"),
+                false => format!("{kind:?} is no type of filter"),
+            };
+            cx.refuse(format!("{field}.type"), problem, &remedy);
         } else if kind != "RequestMirror"
             && at.filters[..index].iter().any(|before| before.kind == filter.kind)
         {

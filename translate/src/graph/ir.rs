@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proto::{ArcStr, Condition, Fault, GatewayAddress, Kind, Proxies, ResourceKey};
+use proto::{ArcStr, Condition, Fault, GatewayAddress, Kind, Name, Proxies, ResourceKey};
 
-use super::BackendKey;
+use super::ClusterKey;
 use crate::hostname::{covers, specificity};
 use crate::model::AllowedRoutes;
 
@@ -17,6 +17,7 @@ pub(crate) enum Value {
     /// A class of ours, with its GatewayParameters.
     Class(Option<ResourceKey>),
     Gateway(Arc<GatewayIr>),
+    L4Route(Arc<L4RouteIr>),
     Backend(Arc<BackendIr>),
 }
 
@@ -75,18 +76,32 @@ pub(crate) struct AttachedSet {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Scheme of the requests that a listener takes.
+/// What a listener takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Scheme {
     Http,
     Https,
+    /// Connections in TLS, whatever is spoken in it.
+    Tls,
+    /// Connections.
+    Tcp,
 }
 
 impl Scheme {
+    /// True if it takes requests, by routes in a route table.
+    pub(crate) fn is_http(self) -> bool {
+        matches!(self, Scheme::Http | Scheme::Https)
+    }
+
+    /// True if connections begin with TLS.
+    pub(crate) fn is_tls(self) -> bool {
+        matches!(self, Scheme::Https | Scheme::Tls)
+    }
+
     pub(crate) fn default_port(self) -> u16 {
         match self {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
+            Scheme::Http | Scheme::Tcp => 80,
+            Scheme::Https | Scheme::Tls => 443,
         }
     }
 }
@@ -104,10 +119,12 @@ pub(crate) struct ListenerIr {
     pub(crate) hostname: ArcStr,
     pub(crate) allowed: AllowedRoutes,
     pub(crate) supported_kinds: Vec<Kind>,
-    /// Name of its route table; none if it does not serve.
+    /// Name of its route table, if it has one or not: none if it does not serve.
     pub(crate) table: Option<ArcStr>,
-    /// Valid certificates, for HTTPS.
+    /// Valid certificates, where TLS ends here.
     pub(crate) certificates: Vec<ResourceKey>,
+    /// True if TLS is left to the backends.
+    pub(crate) passthrough: bool,
     /// None: clients are not asked for a certificate.
     pub(crate) client_validation: Option<ClientValidationIr>,
     /// What is done with its requests before a route is chosen, in order.
@@ -135,7 +152,7 @@ pub(crate) struct ExternalAuthIr {
     /// Name of its cluster; none if all requests must be refused.
     pub(crate) cluster: Option<ArcStr>,
     /// What was referred to.
-    pub(crate) backend: Option<BackendKey>,
+    pub(crate) target: Option<ClusterKey>,
     /// True for Envoy's gRPC protocol, else plain HTTP.
     pub(crate) is_grpc: bool,
     /// Put before the request's path; for HTTP only.
@@ -225,7 +242,11 @@ impl GatewayIr {
     pub(crate) fn own_domains(&self) -> Vec<(ArcStr, ArcStr)> {
         let mut domains = Vec::new();
         for listener in &self.listeners {
-            let Some(table) = &listener.table else { continue };
+            let Some(table) =
+                listener.table.as_ref().filter(|_| listener.scheme.is_some_and(Scheme::is_http))
+            else {
+                continue;
+            };
             for other in &self.listeners {
                 if other.table.is_some() && other.port == listener.port && other.scheme == listener.scheme {
                     domains.push((table.clone(), other.hostname.clone()));
@@ -239,11 +260,15 @@ impl GatewayIr {
 }
 
 /// How to speak to a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum UpstreamProtocol {
     Http1,
     /// HTTP/2, with prior knowledge where there is no TLS.
     Http2,
+    /// Bytes, whatever they mean.
+    Tcp,
+    /// Bytes of a client's TLS: never in TLS of ours, whatever policy there is.
+    Passthrough,
 }
 
 /// TLS to a backend.
@@ -259,22 +284,40 @@ pub(crate) struct TlsIr {
     pub(crate) ca: Option<ArcStr>,
 }
 
+/// Whether a backend is spoken to in TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum UpstreamTls {
+    Plain,
+    Tls(TlsIr),
+    /// A policy on it is invalid: requests fail, never in plain text.
+    Closed,
+}
+
 /// What a Service's port is for a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BackendIr {
     /// Requests can be sent to it.
     Usable {
-        /// Name of the Envoy cluster: derived from what it is, never from a rule's index.
-        cluster_name: ArcStr,
         /// Name of the Service's port, by which EndpointSlices name theirs.
         port_name: ArcStr,
-        protocol: UpstreamProtocol,
-        tls: Option<TlsIr>,
+        /// As the Service has it; none if it leaves that to the routes.
+        protocol: Option<UpstreamProtocol>,
+        /// Name of the policy that `tls` is of.
+        policy: Option<Name>,
+        tls: UpstreamTls,
     },
-    /// It is there, but a TLS policy on it is invalid: requests fail, never in plain text.
-    Closed,
     /// It is not there, or not usable: a `ResolvedRefs` reason and a sentence.
     Unresolved { reason: ArcStr, message: ArcStr },
+}
+
+impl BackendIr {
+    /// The protocol that its Service asks for, if any.
+    pub(crate) fn protocol(&self) -> Option<UpstreamProtocol> {
+        match self {
+            BackendIr::Usable { protocol, .. } => *protocol,
+            BackendIr::Unresolved { .. } => None,
+        }
+    }
 }
 
 /// One domain of one listener that a route serves.
@@ -288,6 +331,28 @@ pub(crate) struct Attachment {
     /// The hostname as the route has it, `*` if none: it decides precedence.
     pub(crate) written: ArcStr,
     pub(crate) context: Context,
+    /// True if the listener leaves TLS to the backends.
+    pub(crate) passthrough: bool,
+}
+
+/// A TLSRoute or TCPRoute, for the listeners that it is attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct L4RouteIr {
+    /// When it was created, RFC 3339.
+    pub(crate) created: ArcStr,
+    pub(crate) attachments: Vec<Attachment>,
+    /// Backends of connections whose TLS ends at the listener, or that have none of our concern.
+    pub(crate) terminated: Vec<L4Backend>,
+    /// Backends of those whose TLS does not.
+    pub(crate) passed: Vec<L4Backend>,
+}
+
+/// One backend of connections, with a weight above zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct L4Backend {
+    pub(crate) weight: u32,
+    /// None: its share of the connections is closed.
+    pub(crate) cluster: Option<ArcStr>,
 }
 
 /// What of a listener an encoded route depends on.

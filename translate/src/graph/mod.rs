@@ -7,8 +7,8 @@ use proto::{ArcStr, ClusterId, Kind, Name, ResourceKey, XdsKey, XdsKind};
 
 pub(crate) use indexes::{IndexKey, Member, roots};
 pub(crate) use ir::{
-    AttachedSet, Attachment, BackendIr, ClientValidationIr, Context, ExternalAuthIr, GatewayIr, ListenerIr,
-    Scheme, TlsIr, UpstreamProtocol, Value, Verdict, VirtualHostRole,
+    AttachedSet, Attachment, BackendIr, ClientValidationIr, Context, ExternalAuthIr, GatewayIr, L4Backend,
+    L4RouteIr, ListenerIr, Scheme, TlsIr, UpstreamProtocol, UpstreamTls, Value, Verdict, VirtualHostRole,
 };
 
 use crate::engine::{Cx, Output};
@@ -38,6 +38,13 @@ impl BackendKey {
     }
 }
 
+/// A backend as one Envoy cluster: its Service's port, and what it is spoken to in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ClusterKey {
+    pub(crate) backend: BackendKey,
+    pub(crate) protocol: UpstreamProtocol,
+}
+
 /// A node: what is computed, and for what. `ResourceKey`s of Gateways come first, so that all of a
 /// scope's nodes of a stage sort together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,7 +55,7 @@ pub(crate) enum NodeKey {
     Backend(BackendKey),
     /// A Gateway's listeners.
     Gateway(ResourceKey),
-    /// An HTTPRoute: where it attaches, its status, its encoded routes.
+    /// A route of any kind: where it attaches, its status, its encoded routes.
     Route(ResourceKey),
     /// Gateway, route table, domain.
     VirtualHost(ResourceKey, ArcStr, ArcStr),
@@ -59,9 +66,9 @@ pub(crate) enum NodeKey {
     /// Gateway, Secret.
     Secret(ResourceKey, ResourceKey),
     /// Gateway, backend.
-    Cluster(ResourceKey, BackendKey),
+    Cluster(ResourceKey, ClusterKey),
     /// Gateway, backend.
-    Endpoints(ResourceKey, BackendKey),
+    Endpoints(ResourceKey, ClusterKey),
     /// A Gateway's status.
     GatewayStatus(ResourceKey),
     /// A ListenerSet's status.
@@ -114,6 +121,7 @@ pub(crate) fn compute(key: &NodeKey, cx: &mut Cx<'_>) -> Output {
         NodeKey::Class(class) => attach::class::compute(class, cx),
         NodeKey::Backend(backend) => attach::backend::compute(backend, cx),
         NodeKey::Gateway(gateway) => attach::gateway::compute(gateway, cx),
+        NodeKey::Route(route) if attach::l4_route::takes(&route.kind) => attach::l4_route::compute(route, cx),
         NodeKey::Route(route) => attach::route::compute(route, cx),
         NodeKey::VirtualHost(gateway, table, domain) => {
             emit::virtual_host::compute(gateway, table, domain, cx)
@@ -121,8 +129,8 @@ pub(crate) fn compute(key: &NodeKey, cx: &mut Cx<'_>) -> Output {
         NodeKey::RouteTable(gateway, table) => emit::route_table::compute(gateway, table),
         NodeKey::Listener(gateway, port) => emit::listener::compute(gateway, *port, cx),
         NodeKey::Secret(gateway, secret) => emit::secret::compute(gateway, secret, cx),
-        NodeKey::Cluster(gateway, backend) => emit::cluster::compute(gateway, backend, cx),
-        NodeKey::Endpoints(gateway, backend) => emit::endpoints::compute(gateway, backend, cx),
+        NodeKey::Cluster(gateway, cluster) => emit::cluster::compute(gateway, cluster, cx),
+        NodeKey::Endpoints(gateway, cluster) => emit::endpoints::compute(gateway, cluster, cx),
         NodeKey::GatewayStatus(gateway) => attach::gateway_status::compute(gateway, cx),
         NodeKey::ListenerSetStatus(set) => attach::listener_set_status::compute(set, cx),
         NodeKey::PolicyStatus(policy) => attach::policy_status::compute(policy, cx),
@@ -146,10 +154,10 @@ pub(crate) fn node_of(key: &XdsKey) -> Option<NodeKey> {
             emit::secret::secret_of(&scope, &key.name).map(|secret| NodeKey::Secret(scope, secret))
         }
         XdsKind::Cluster => {
-            attach::backend::backend_of(&scope, &key.name).map(|b| NodeKey::Cluster(scope, b))
+            attach::backend::cluster_of(&scope, &key.name).map(|cluster| NodeKey::Cluster(scope, cluster))
         }
         XdsKind::Endpoints => {
-            attach::backend::backend_of(&scope, &key.name).map(|b| NodeKey::Endpoints(scope, b))
+            attach::backend::cluster_of(&scope, &key.name).map(|cluster| NodeKey::Endpoints(scope, cluster))
         }
     }
 }

@@ -1,9 +1,9 @@
-//! HTTPRoute.
+//! HTTPRoute, which is also the form that a GRPCRoute is served in.
 
 use proto::ArcStr;
 use serde::Deserialize;
 
-use super::{GepDuration, Meta, ParentRef, Reference};
+use super::{GepDuration, Meta, ParentRef, Reference, Rpc};
 
 /// <https://gateway-api.sigs.k8s.io/api-types/httproute/>
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -42,6 +42,9 @@ pub(crate) struct Match {
     pub(crate) headers: Vec<NameMatch>,
     pub(crate) query_params: Vec<NameMatch>,
     pub(crate) method: Option<ArcStr>,
+    /// What of a GRPCRoute the path was made of; such a match takes gRPC requests alone. None in an HTTPRoute.
+    #[serde(skip)]
+    pub(crate) rpc: Option<Rpc>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

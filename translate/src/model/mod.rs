@@ -9,7 +9,9 @@ mod duration;
 mod gateway;
 mod gateway_parameters;
 mod gateway_tls;
+mod grpc_route;
 mod http_route;
+mod l4_route;
 mod listener_filters;
 mod listener_set;
 mod reference;
@@ -32,10 +34,12 @@ pub(crate) use duration::GepDuration;
 pub(crate) use gateway::{AllowedRoutes, Gateway, GatewayClass, Listener, RouteNamespaces};
 pub(crate) use gateway_parameters::{GatewayParameters, merge as merge_parameters};
 pub(crate) use gateway_tls::{ClientValidation, FrontendTls, Place, ValidationMode};
+pub(crate) use grpc_route::{GrpcMatch, GrpcRoute, GrpcRule, MethodMatch, Rpc};
 pub(crate) use http_route::{
-    Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathModifier, Redirect, Rule,
-    Timeouts, UrlRewrite,
+    Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathMatch, PathModifier, Redirect,
+    Rule, Spec, Timeouts, UrlRewrite,
 };
+pub(crate) use l4_route::{TcpRoute, TlsRoute, TlsSpec};
 pub(crate) use listener_filters::ExternalAuth;
 pub(crate) use listener_set::ListenerSet;
 pub(crate) use reference::{ParentRef, Reference};
@@ -118,7 +122,7 @@ models! {
     GATEWAY_PARAMETERS => GatewayParameters,
     LISTENER_SET => ListenerSet,
     GATEWAY => Gateway;
-    on_demand: HTTP_ROUTE => HttpRoute,
+    on_demand: HTTP_ROUTE => HttpRoute, GRPC_ROUTE => GrpcRoute, TLS_ROUTE => TlsRoute, TCP_ROUTE => TcpRoute,
 }
 
 /// Decodes the JSON of an object of a known kind.

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    BackendTlsPolicy, ClusterTrustBundle, ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute,
-    ListenerSet, Namespace, ReferenceGrant, Secret, Service,
+    BackendTlsPolicy, ClusterTrustBundle, ConfigMap, EndpointSlice, Gateway, GatewayClass, GrpcRoute,
+    HttpRoute, ListenerSet, Namespace, ReferenceGrant, Secret, Service, TcpRoute, TlsRoute,
 };
 
 /// Faults of an object's form: fields of the wrong type, missing fields, unknown fields under `spec`.
@@ -14,6 +14,9 @@ use super::{
 pub fn validate(key: &ResourceKey, object: &Value) -> Vec<Fault> {
     match &key.kind {
         kind if *kind == Kind::HTTP_ROUTE => check::<HttpRoute>(key, object, true),
+        kind if *kind == Kind::GRPC_ROUTE => check::<GrpcRoute>(key, object, true),
+        kind if *kind == Kind::TLS_ROUTE => check::<TlsRoute>(key, object, true),
+        kind if *kind == Kind::TCP_ROUTE => check::<TcpRoute>(key, object, true),
         kind if *kind == Kind::GATEWAY => check::<Gateway>(key, object, false),
         kind if *kind == Kind::LISTENER_SET => check::<ListenerSet>(key, object, false),
         kind if *kind == Kind::GATEWAY_CLASS => check::<GatewayClass>(key, object, true),

@@ -28,6 +28,12 @@ fn world() -> Vec<ResourceKey> {
         key(Kind::HTTP_ROUTE, "apps", "a"),
         key(Kind::HTTP_ROUTE, "apps", "b"),
         key(Kind::HTTP_ROUTE, "infra", "c"),
+        key(Kind::GRPC_ROUTE, "apps", "g"),
+        key(Kind::GRPC_ROUTE, "infra", "h"),
+        key(Kind::TLS_ROUTE, "apps", "k"),
+        key(Kind::TLS_ROUTE, "infra", "l"),
+        key(Kind::TCP_ROUTE, "apps", "m"),
+        key(Kind::TCP_ROUTE, "infra", "n"),
         key(Kind::SERVICE, "apps", "x"),
         key(Kind::SERVICE, "infra", "y"),
         key(Kind::ENDPOINT_SLICE, "apps", "x-1"),
@@ -60,6 +66,9 @@ fn object(key: &ResourceKey, v: usize) -> Value {
             pick(&["fleetgate.dev/gateway", "fleetgate.dev/gateway", "other.example/controller"], v)}}),
         "Gateway" => gateway(v),
         "HTTPRoute" => route(v),
+        "GRPCRoute" => grpc_route(v),
+        "TLSRoute" => l4_route(v, hostnames(v / 2)),
+        "TCPRoute" => l4_route(v, json!([])),
         "ListenerSet" => listener_set(v),
         "GatewayParameters" => {
             let replicas = json!({"kube": {"deployment": {"replicas": v % 3}}});
@@ -72,7 +81,7 @@ fn object(key: &ResourceKey, v: usize) -> Value {
         "CustomResourceDefinition" => json!({"metadata": {"annotations": {
             "gateway.networking.k8s.io/channel": pick(&["experimental", "experimental", "standard"], v)}}}),
         "Service" => json!({"spec": {"ports": [
-            {"name": "http", "port": pick_port(v), "appProtocol": pick(&["http", "kubernetes.io/h2c", "kubernetes.io/odd"], v / 3)}]}}),
+            {"name": "http", "port": pick_port(v), "appProtocol": pick(&["http", "kubernetes.io/h2c", "kubernetes.io/odd", "kubernetes.io/ws"], v / 3)}]}}),
         "EndpointSlice" => json!({
             "metadata": {"labels": {"kubernetes.io/service-name": pick(&["x", "x", "z"], v)}},
             "addressType": "IPv4",
@@ -82,7 +91,8 @@ fn object(key: &ResourceKey, v: usize) -> Value {
             "from": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "infra"}],
             "to": [{"group": "", "kind": pick(&["ConfigMap", "Secret"], v)}, {"group": "", "kind": pick(&["Secret", "Odd"], v / 2)}]}}),
         "ReferenceGrant" => json!({"spec": {
-            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": pick(&["apps", "other"], v)}],
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": pick(&["apps", "other"], v)},
+                {"group": "gateway.networking.k8s.io", "kind": "GRPCRoute", "namespace": pick(&["other", "apps"], v / 2)}],
             "to": [{"group": "", "kind": pick(&["Service", "Secret"], v / 2)}]}}),
         "Namespace" => json!({"metadata": {"labels": {"team": pick(&["a", "b"], v)}}}),
         "BackendTLSPolicy" => json!({
@@ -118,8 +128,9 @@ fn gateway(v: usize) -> Value {
     let auth = json!({"type": "ExternalAuth", "externalAuth": {"protocol": pick(&["HTTP", "GRPC"], v),
         "backendRef": {"name": "y", "port": pick_port(v)}}});
     let requests = [json!([]), json!([auth]), json!([auth, {"type": "ExtensionRef"}]), json!([])];
+    let kinds = json!([[], [{"kind": "HTTPRoute"}], [{"kind": "GRPCRoute"}, {"kind": "TCPRoute"}]]);
     let mut listeners = vec![json!({"name": "first", "port": 80, "protocol": "HTTP",
-        "filters": {"requests": requests[v / 3 % 4]}, "allowedRoutes": {"namespaces": from[v % 3]}})];
+        "filters": {"requests": requests[v / 3 % 4]}, "allowedRoutes": {"namespaces": from[v % 3], "kinds": kinds[v / 4 % 3]}})];
     if v.is_multiple_of(2) {
         listeners
             .push(json!({"name": "second", "port": 80, "protocol": "HTTP", "hostname": hostnames[v / 2 % 3],
@@ -131,8 +142,17 @@ fn gateway(v: usize) -> Value {
                 "tls": {"certificateRefs": [{"name": "cert"}]}, "allowedRoutes": {"namespaces": {"from": "All"}}}));
         }
     }
+    if v.is_multiple_of(2) {
+        for (name, hostname, mode) in [
+            ("pass", hostnames[v / 2 % 3], "Passthrough"),
+            ("end", "*.com", pick(&["Terminate", "Passthrough"], v / 4)),
+        ] {
+            listeners.push(json!({"name": name, "port": 8443, "protocol": "TLS", "hostname": hostname,
+                "tls": {"mode": mode, "certificateRefs": [{"name": "cert"}]}, "allowedRoutes": {"namespaces": from[v / 2 % 3]}}));
+        }
+    }
     if v.is_multiple_of(7) {
-        listeners.push(json!({"name": "odd", "port": 9, "protocol": "TCP"}));
+        listeners.push(json!({"name": "odd", "port": 9, "protocol": pick(&["TCP", "TCP", "UDP"], v / 7)}));
     }
     let allowed = json!([null, {"namespaces": from[v % 3]}, {"namespaces": {"from": "All"}}]);
     let parameters = json!({"group": "gateway.gloo.solo.io", "kind": "GatewayParameters", "name": "p"});
@@ -153,7 +173,7 @@ fn listener_set(v: usize) -> Value {
         "spec": {
             "parentRef": {"name": pick(&["one", "one", "two", "none"], v / 2), "namespace": "infra"},
             "listeners": [
-                {"name": "first", "port": 80, "protocol": pick(&["HTTP", "HTTP", "TCP"], v / 3), "hostname": hostname},
+                {"name": "first", "port": 80, "protocol": pick(&["HTTP", "HTTP", "TCP", "TLS"], v / 3), "hostname": hostname},
                 {"name": "own", "port": 443, "protocol": "HTTPS", "hostname": "s.example.com",
                     "tls": {"certificateRefs": [{"name": "cert", "namespace": "infra"}]},
                     "allowedRoutes": {"namespaces": {"from": "All"}}},
@@ -185,14 +205,48 @@ fn gateway_tls(v: usize) -> Value {
     json!({"backend": {"clientCertificateRef": certificates[v % 4]}, "frontend": frontends[v % 6]})
 }
 
-fn route(v: usize) -> Value {
-    let hostnames = [
-        json!([]),
-        json!(["a.example.com"]),
-        json!(["*.example.com"]),
-        json!(["b.example.com", "*.com"]),
-        json!(["bad host"]),
+fn hostnames(v: usize) -> Value {
+    let hostnames =
+        json!([[], ["a.example.com"], ["*.example.com"], ["b.example.com", "*.com"], ["bad host"]]);
+    hostnames[v % 5].clone()
+}
+
+fn parents(v: usize) -> Value {
+    let parents = [
+        json!([{"name": "one", "namespace": "infra"}]),
+        json!([{"name": "one", "namespace": "infra", "sectionName": "second"}, {"name": "two", "namespace": "infra"}]),
+        json!([{"name": "two", "namespace": "infra", "port": 443}, {"kind": "ListenerSet", "name": "s"}]),
+        json!([{"kind": "ListenerSet", "name": "t", "namespace": "infra", "sectionName": "own"}]),
     ];
+    parents[v % 4].clone()
+}
+
+fn grpc_route(v: usize) -> Value {
+    let methods = json!([null, {"service": "a.S", "method": "M"}, {"method": "M"},
+        {"type": "RegularExpression", "service": pick(&["a.*", "(bad"], v / 5)}, {}]);
+    let filters = json!([[],
+        [{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "y", "namespace": "infra", "port": 80}}}],
+        [{"type": "URLRewrite", "urlRewrite": {"hostname": "z.example"}}]]);
+    let version = json!([{"name": "version", "value": "2"}]);
+    json!({"spec": {"parentRefs": parents(v / 3), "hostnames": hostnames(v / 2),
+        "rules": [{"matches": [{"method": methods[v % 5], "headers": version}], "filters": filters[v / 2 % 3],
+                "backendRefs": [{"name": "x", "port": 80, "weight": v % 3}, {"name": "y", "namespace": "infra", "port": 80}]},
+            {"backendRefs": [{"name": "x", "port": pick_port(v)}]}]}})
+}
+
+fn l4_route(v: usize, hostnames: Value) -> Value {
+    let parents = [
+        json!([{"name": "one", "namespace": "infra"}]),
+        json!([{"name": "one", "namespace": "infra", "sectionName": "end"}, {"name": "two", "namespace": "infra", "port": 8443}]),
+        json!([{"kind": "ListenerSet", "name": "s", "namespace": "apps"}]),
+    ];
+    json!({"metadata": {"creationTimestamp": pick(&["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], v)},
+        "spec": {"parentRefs": parents[v % 3], "hostnames": hostnames,
+            "rules": [{"backendRefs": [{"name": "x", "port": pick_port(v), "weight": v % 3},
+                {"name": "y", "namespace": "infra", "port": 80}]}]}})
+}
+
+fn route(v: usize) -> Value {
     let paths = [
         json!({"type": "PathPrefix", "value": "/"}),
         json!({"type": "Exact", "value": "/a"}),
@@ -211,13 +265,7 @@ fn route(v: usize) -> Value {
         json!([{"name": "x", "port": 80, "weight": v % 3},
             {"name": "y", "namespace": "infra", "port": pick_port(v / 2), "filters": filters[[0, 2][v % 2]]}])
     };
-    let parents = [
-        json!([{"name": "one", "namespace": "infra"}]),
-        json!([{"name": "one", "namespace": "infra", "sectionName": "second"}, {"name": "two", "namespace": "infra"}]),
-        json!([{"name": "two", "namespace": "infra", "port": 443}, {"kind": "ListenerSet", "name": "s"}]),
-        json!([{"kind": "ListenerSet", "name": "t", "namespace": "infra", "sectionName": "own"}]),
-    ];
-    json!({"spec": {"parentRefs": parents[v / 2 % 4], "hostnames": hostnames[v % 5],
+    json!({"spec": {"parentRefs": parents(v / 2), "hostnames": hostnames(v),
         "rules": [{"matches": [{"path": paths[v % 3]}], "filters": filters[filter], "backendRefs": backends},
             {"matches": [{"path": {"type": "PathPrefix", "value": "/b"}, "method": "GET"}], "backendRefs": [{"name": "x", "port": 80}]}]}})
 }

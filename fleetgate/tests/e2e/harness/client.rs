@@ -35,6 +35,15 @@ impl Ask {
         Ask { method: "GET", host: host.into(), path: path.into(), headers: Vec::new(), body: "" }
     }
 
+    /// A call of a gRPC method with an empty message.
+    pub(crate) fn grpc(host: &str, service: &str, method: &str) -> Ask {
+        Ask::get(host, &format!("/{service}/{method}"))
+            .method("POST")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body("\0\0\0\0\0")
+    }
+
     pub(crate) fn method(self, method: &'static str) -> Ask {
         Ask { method, ..self }
     }
@@ -60,6 +69,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    pub(crate) trailers: HeaderMap,
 }
 
 impl Answer {
@@ -71,7 +81,14 @@ impl Answer {
 
     /// What the backend saw, if a backend answered.
     pub(crate) fn seen(&self) -> Option<Echo> {
-        serde_json::from_slice(&self.body).ok()
+        // A gRPC message begins with a flag and its length.
+        let message = if self.grpc_status().is_some() { self.body.get(5..)? } else { &self.body };
+        serde_json::from_slice(message).ok()
+    }
+
+    /// The status of a gRPC call: in the trailers, or in the headers where there is no message.
+    pub(crate) fn grpc_status(&self) -> Option<&str> {
+        self.trailers.get("grpc-status").or_else(|| self.headers.get("grpc-status"))?.to_str().ok()
     }
 
     /// What the backend saw.
@@ -162,8 +179,9 @@ impl Connection {
             }
         };
         let (parts, body) = response.map_err(text)?.into_parts();
-        let body = body.collect().await.map_err(text)?.to_bytes();
-        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+        let body = body.collect().await.map_err(text)?;
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.to_bytes(), trailers })
     }
 }
 

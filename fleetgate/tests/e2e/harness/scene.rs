@@ -74,8 +74,17 @@ impl<'a> Scene<'a> {
 
     /// An HTTPRoute for some hostnames, in flow style.
     pub(crate) fn route_for(&self, name: &str, hostnames: &str, rules: &str) -> String {
+        self.route_of("HTTPRoute", name, hostnames, rules)
+    }
+
+    /// A GRPCRoute of this scene's hostname, with rules in YAML.
+    pub(crate) fn grpc_route(&self, name: &str, rules: &str) -> String {
+        self.route_of("GRPCRoute", name, &format!("[{}]", self.host), rules)
+    }
+
+    fn route_of(&self, kind: &str, name: &str, hostnames: &str, rules: &str) -> String {
         format!(
-            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n\
+            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\n\
              metadata: {{name: {name}, namespace: {}}}\nspec:\n  parentRefs: [{}]\n  hostnames: {hostnames}\n\
              \x20 rules:\n{}",
             self.name,
@@ -183,10 +192,15 @@ impl<'a> Scene<'a> {
         .await;
     }
 
-    /// Waits until a route is accepted and its references resolve.
+    /// Waits until an HTTPRoute is accepted and its references resolve.
     pub(crate) async fn expect_healthy_route(&self, name: &str) {
-        self.expect_condition("HTTPRoute", name, "/parents/0", "Accepted=True Accepted").await;
-        self.expect_condition("HTTPRoute", name, "/parents/0", "ResolvedRefs=True ResolvedRefs").await;
+        self.expect_healthy("HTTPRoute", name).await;
+    }
+
+    /// Waits until a route of some kind is accepted and its references resolve.
+    pub(crate) async fn expect_healthy(&self, kind: &str, name: &str) {
+        self.expect_condition(kind, name, "/parents/0", "Accepted=True Accepted").await;
+        self.expect_condition(kind, name, "/parents/0", "ResolvedRefs=True ResolvedRefs").await;
     }
 }
 
