@@ -13,7 +13,8 @@ use crate::bed::{BRIDGE, ClusterDir, Plan, SERVICES, VIPS};
 use crate::control_plane::{self, Programs};
 use crate::forward;
 
-/// Runs until SIGTERM, until its supervisor is gone, or until one of its programs ends; then `failure` says which.
+/// Runs until SIGTERM, until its supervisor is gone, or until one of its programs ends by itself; then `failure` says
+/// which. A program that is killed is started again.
 ///
 /// # Errors
 /// If it cannot start; the reason is in `failure`, too.
@@ -36,7 +37,7 @@ async fn live(dir: &ClusterDir) -> anyhow::Result<()> {
     let work = async {
         control_plane::start(&mut programs).await?;
         fs::write(dir.ready(), "")?;
-        Err(programs.first_ended().await)
+        Err(programs.keep_running().await)
     };
     let mut lifeline = tokio::io::stdin();
     let mut nothing = [0];

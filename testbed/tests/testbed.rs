@@ -87,6 +87,13 @@ fn beds_do_not_see_each_other_and_leave_nothing() {
     assert!(beds.kubectl("b", &["get", "crds"]).contains("httproutes.gateway.networking.k8s.io"));
     assert_eq!(beds.run("a", &["shell", "--", "sh", "-c", "exit 7"]).status.code(), Some(7));
 
+    // What is killed is started again.
+    beds.succeed("a", &["shell", "--", "pkill", "-KILL", "-x", "kube-apiserver"]);
+    while !beds.run("a", &["shell", "--", "kubectl", "get", "--raw", "/readyz"]).status.success() {
+        std::thread::yield_now();
+    }
+    assert_eq!(beds.cluster("a")["state"], "Ready");
+
     // The kernel ends everything in the namespaces with their first process.
     let init = beds.cluster("b")["pid"].to_string();
     assert!(Command::new("kill").args(["-KILL", &init]).status().unwrap().success());

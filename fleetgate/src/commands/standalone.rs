@@ -7,6 +7,9 @@ mod outputs;
 mod pipeline;
 mod wiring;
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
+
 use crate::args::{LogLevel, Standalone};
 
 /// Runs until SIGTERM or ctrl-c.
@@ -50,10 +53,15 @@ fn log_to_stderr(level: LogLevel) {
         LogLevel::Debug => tracing::Level::DEBUG,
         LogLevel::Trace => tracing::Level::TRACE,
     };
+    // Each failed request at level ERROR, without saying which: whoever makes it tells what it means.
+    let of_requests = if level >= tracing::Level::DEBUG { level.into() } else { LevelFilter::OFF };
+    let targets = Targets::new().with_default(level).with_target("kube_client::client::builder", of_requests);
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_target(false)
         .with_max_level(level)
+        .finish()
+        .with(targets)
         .init();
 }

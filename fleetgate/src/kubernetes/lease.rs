@@ -8,7 +8,7 @@ use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::time::{now, rfc3339};
 
@@ -20,6 +20,8 @@ const DURATION: Duration = Duration::from_secs(15);
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Between two looks at it.
 const RETRY: Duration = Duration::from_secs(2);
+/// The longest that one look may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where Leases are.
 pub(super) fn leases(client: Client, namespace: &str) -> Api<DynamicObject> {
@@ -79,9 +81,10 @@ impl Candidate {
     pub(crate) async fn run(mut self, leads: watch::Sender<bool>) {
         let mut told = None;
         while !leads.is_closed() {
-            let problem = match self.try_once().await {
-                Ok(()) => None,
-                Err(error) => Some(error.to_string()),
+            let problem = match timeout(self.patience(), self.try_once()).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("the API server does not answer".to_owned()),
             };
             if let Some(problem) = problem.as_ref().filter(|_| told != problem) {
                 tracing::warn!("Lease {NAME} cannot be had: {problem}; it is tried again");
@@ -93,11 +96,19 @@ impl Candidate {
                 tracing::info!("this replica, {}, {what}", self.identity);
                 leads.send_replace(leading);
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(RETRY.min(self.patience())).await;
         }
     }
 
+    /// Who leads knows in time that it does so no more, however long an answer takes.
+    fn patience(&self) -> Duration {
+        let left = self.renewed.map(|renewed| DEADLINE.saturating_sub(renewed.elapsed()));
+        left.filter(|left| !left.is_zero()).map_or(PATIENCE, |left| left.min(PATIENCE))
+    }
+
     async fn try_once(&mut self) -> kube::Result<()> {
+        // Others count from when the server has it, which may be long before its answer is here.
+        let asked = Instant::now();
         let Some(mut lease) = self.leases.get_opt(NAME).await? else {
             let made = json!({
                 "apiVersion": "coordination.k8s.io/v1",
@@ -106,7 +117,7 @@ impl Candidate {
                 "spec": self.spec(&Value::Null, Move::Take),
             });
             let made = serde_json::from_value(made).map_err(kube::Error::SerdeError)?;
-            return self.won(self.leases.create(&PostParams::default(), &made).await);
+            return self.won(asked, self.leases.create(&PostParams::default(), &made).await);
         };
         let version = lease.resource_version().unwrap_or_default();
         let since = match &self.seen {
@@ -121,15 +132,15 @@ impl Candidate {
         }
         lease.data["spec"] = self.spec(&lease.data["spec"], step);
         // With its version: of two that try only one succeeds.
-        self.won(self.leases.replace(NAME, &PostParams::default(), &lease).await)
+        self.won(asked, self.leases.replace(NAME, &PostParams::default(), &lease).await)
     }
 
-    fn won(&mut self, answer: kube::Result<DynamicObject>) -> kube::Result<()> {
+    fn won(&mut self, asked: Instant, answer: kube::Result<DynamicObject>) -> kube::Result<()> {
         match answer {
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
             Err(error) => Err(error),
             Ok(_) => {
-                self.renewed = Some(Instant::now());
+                self.renewed = Some(asked);
                 Ok(())
             }
         }
@@ -151,24 +162,73 @@ impl Candidate {
 
 /// Gives the Lease back, so that another replica need not wait for its end.
 pub(crate) async fn release(client: Client, namespace: &str, identity: &str) {
-    let leases = leases(client, namespace);
-    let Ok(Some(mut lease)) = leases.get_opt(NAME).await else { return };
-    if lease.data["spec"]["holderIdentity"] != identity {
-        return;
+    let given = timeout(PATIENCE, give_back(leases(client, namespace), identity)).await;
+    let problem = given.map_or_else(
+        |_| Some("the API server does not answer".to_owned()),
+        |given| given.err().map(|error| error.to_string()),
+    );
+    if let Some(problem) = problem {
+        tracing::warn!("Lease {NAME} is not given back, and ends by itself: {problem}");
     }
-    lease.data["spec"]["holderIdentity"] = "".into();
-    if let Err(error) = leases.replace(NAME, &PostParams::default(), &lease).await {
-        tracing::warn!("Lease {NAME} is not given back, and ends by itself: {error}");
+}
+
+async fn give_back(leases: Api<DynamicObject>, identity: &str) -> kube::Result<()> {
+    let Some(mut lease) = leases.get_opt(NAME).await? else { return Ok(()) };
+    if lease.data["spec"]["holderIdentity"] == identity {
+        lease.data["spec"]["holderIdentity"] = "".into();
+        leases.replace(NAME, &PostParams::default(), &lease).await?;
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    use serde_json::json;
+    use http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use tokio::sync::watch;
+    use tokio::time::Instant;
 
-    use super::{Move, decide};
+    use super::{Candidate, DEADLINE, Move, decide};
+
+    /// An API server that makes a Lease, says so after a while, and then is silent.
+    fn silent_after_a_lease(answers_after: Duration) -> Client {
+        let looked = Arc::new(AtomicBool::new(false));
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let looked = looked.fetch_or(request.method() == http::Method::GET, Ordering::Relaxed);
+            async move {
+                let exists = request.method() == http::Method::POST;
+                let answer: Value = if exists {
+                    tokio::time::sleep(answers_after).await;
+                    json!({"metadata": {"name": "fleetgate", "resourceVersion": "1"}, "spec": {}})
+                } else if looked {
+                    std::future::pending().await
+                } else {
+                    json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound"})
+                };
+                let code = if exists { 201 } else { 404 };
+                let body = Body::from(answer.to_string().into_bytes());
+                Response::builder().status(code).body(body)
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_gets_no_answer_leads_no_more_in_time() {
+        let (sender, mut leads) = watch::channel(false);
+        let asked = Instant::now();
+        let client = silent_after_a_lease(Duration::from_secs(4));
+        tokio::spawn(Candidate::new(client, "default", "me").run(sender));
+        leads.wait_for(|leads| *leads).await.unwrap();
+        leads.wait_for(|leads| !leads).await.unwrap();
+        assert!(asked.elapsed() <= DEADLINE + Duration::from_millis(1), "{:?}", asked.elapsed());
+    }
 
     #[test]
     fn a_lease_is_taken_from_nobody_who_renews_it() {

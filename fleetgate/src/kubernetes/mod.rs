@@ -6,11 +6,24 @@ mod replicas;
 
 pub(crate) use replicas::share;
 
+use std::time::Duration;
+
 use anyhow::Context;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::watcher;
 use kube::{Client, Config};
 
 use crate::args::Cluster;
+
+/// Silence after which a connection is taken for dead: a server that went without a word would be waited for for ever.
+const SILENCE: Duration = Duration::from_secs(90);
+/// Seconds that the server holds a watch: it must say something within [`SILENCE`], and bookmarks are no promise.
+const WATCH: u32 = 60;
+
+/// What watches other than those of the source begin with.
+pub(crate) fn watching() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH)
+}
 
 /// From inside a pod, its ServiceAccount; else the kubeconfig that was named, or that of the environment.
 ///
@@ -18,7 +31,7 @@ use crate::args::Cluster;
 /// If there are no credentials, or the API server does not answer.
 pub(crate) async fn connect(cluster: &Cluster) -> anyhow::Result<Client> {
     let options = KubeConfigOptions { context: cluster.context.clone(), ..KubeConfigOptions::default() };
-    let config = match (&cluster.kubeconfig, &cluster.context) {
+    let mut config = match (&cluster.kubeconfig, &cluster.context) {
         (Some(path), _) => {
             let kubeconfig = Kubeconfig::read_from(path)
                 .with_context(|| format!("cannot use --kubeconfig {}", path.display()))?;
@@ -27,6 +40,9 @@ pub(crate) async fn connect(cluster: &Cluster) -> anyhow::Result<Client> {
         (None, Some(_)) => Config::from_kubeconfig(&options).await?,
         (None, None) => Config::infer().await?,
     };
+    config.read_timeout = Some(SILENCE);
+    // Whoever asks has back-off of its own; here a write would wait for minutes and be stale when it comes.
+    config.default_retry = false;
     let server = config.cluster_url.clone();
     let client = Client::try_from(config)?;
     let version = client.apiserver_version().await.with_context(|| {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{Event, watcher};
 use kube::{Client, ResourceExt};
 use proto::{Kind, ResourceKey};
 use serde_json::json;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::lease::{leases, micro_time};
 use super::proxies::FIELD_MANAGER;
+use super::watching;
 use crate::status::Statuses;
 
 /// Label of the replicas' Leases.
@@ -91,7 +92,7 @@ async fn tell(
 
 async fn listen(leases: &Api<DynamicObject>, own: &str, statuses: &Statuses, leads: watch::Receiver<bool>) {
     let mut told: BTreeMap<String, (Hashes, Instant)> = BTreeMap::new();
-    let mut events = watcher(leases.clone(), watcher::Config::default().labels(LABEL)).boxed();
+    let mut events = watcher(leases.clone(), watching().labels(LABEL)).boxed();
     loop {
         tokio::select! {
             event = events.next() => match event {

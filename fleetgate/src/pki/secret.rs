@@ -8,11 +8,12 @@ use futures_util::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PostParams};
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{Event, watcher};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 
 use super::authority::Authority;
+use crate::kubernetes::watching;
 
 /// Name of the Secret: `tls.crt` and `tls.key` of the authority that signs, `ca.crt` with others to trust. One of the
 /// user's own, say of a cert-manager Certificate with `isCA`, is taken as it is.
@@ -73,7 +74,7 @@ fn authority(secret: &Secret) -> anyhow::Result<Authority> {
 
 /// Ends when nobody wants to know any more.
 async fn follow(secrets: Api<Secret>, sender: watch::Sender<Arc<Authority>>) {
-    let configuration = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
+    let configuration = watching().fields(&format!("metadata.name={NAME}"));
     let mut events = std::pin::pin!(watcher(secrets, configuration));
     let mut version = None;
     while let Some(event) = events.next().await {

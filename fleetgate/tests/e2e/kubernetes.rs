@@ -3,11 +3,14 @@
 //! The test starts a test bed and then itself once more inside the bed's namespaces, where all ports are free.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{Ask, Bed, ECHO, ECHO_ADDRESS, Traffic, ask, kill, until};
+use crate::harness::{
+    Ask, Bed, CLASS, ECHO, ECHO_ADDRESS, Program, Traffic, apply, apply_definitions, ask, condition, kubectl,
+    object, patch, until,
+};
 
 /// Set for the part that runs inside.
 const INSIDE: &str = "FLEETGATE_TEST_INSIDE_BED";
@@ -17,11 +20,6 @@ const OBJECTS: &str = r#"
 apiVersion: v1
 kind: Namespace
 metadata: {name: fleetgate-system}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {name: fleetgate}
-spec: {controllerName: fleetgate.dev/gateway}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
@@ -37,30 +35,6 @@ metadata: {name: own, namespace: default}
 spec: {selfManaged: {}}
 "#;
 
-/// A program that ends with the test.
-struct Program(Child);
-
-impl Program {
-    fn start(command: &mut Command, log: &Path) -> Program {
-        let log = std::fs::File::create(log).unwrap();
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn();
-        Program(child.unwrap())
-    }
-
-    /// Asks it to end, and waits until it has.
-    fn end(mut self) {
-        kill("TERM", self.0.id());
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_cluster_is_served_and_told() {
     let Some(bed) = Bed::up() else { return };
@@ -70,31 +44,6 @@ fn a_cluster_is_served_and_told() {
         bed.path().display(),
         itself.display()
     ));
-}
-
-/// What `kubectl` prints.
-fn kubectl(arguments: &[&str]) -> String {
-    let output = Command::new("kubectl").args(arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn object(kind: &str, name: &str) -> Value {
-    serde_json::from_str(&kubectl(&["get", kind, name, "-o", "json"])).unwrap()
-}
-
-fn patch(kind: &str, name: &str, more: &[&str], patch: &Value) {
-    let patch = patch.to_string();
-    kubectl(&[&["patch", kind, name, "--type", "merge", "-p", &patch], more].concat());
-}
-
-fn condition(conditions: &Value, kind: &str) -> String {
-    let all = conditions.as_array().map(Vec::as_slice).unwrap_or_default();
-    let one = all.iter().find(|one| one["type"] == kind);
-    one.map_or_else(
-        || "absent".to_owned(),
-        |one| format!("{} at {}", one["status"].as_str().unwrap_or("?"), one["observedGeneration"]),
-    )
 }
 
 async fn answers(host: &str, status: u16) {
@@ -133,14 +82,8 @@ fn envoy(dir: &Path) -> Program {
 #[tokio::test]
 async fn inside_a_bed() {
     let Some(dir) = std::env::var_os(INSIDE).map(PathBuf::from) else { return };
-    std::fs::write(dir.join("objects.yaml"), format!("{OBJECTS}---\n{ECHO}")).unwrap();
-    let charts = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("deploy/charts/fleetgate-crds");
-    let definitions = Command::new("helm").args(["template", "crds"]).arg(charts).output().unwrap();
-    assert!(definitions.status.success(), "{}", String::from_utf8_lossy(&definitions.stderr));
-    std::fs::write(dir.join("definitions.yaml"), definitions.stdout).unwrap();
-    kubectl(&["apply", "-f", dir.join("definitions.yaml").to_str().unwrap()]);
-    kubectl(&["wait", "--for=condition=Established", "crd/gatewayparameters.gateway.gloo.solo.io"]);
-    kubectl(&["apply", "-f", dir.join("objects.yaml").to_str().unwrap()]);
+    apply_definitions().await;
+    apply(&format!("{CLASS}{OBJECTS}---\n{ECHO}"));
     let echo = Path::new(env!("CARGO_BIN_EXE_fleetgate")).with_file_name("echo");
     let _echo = Program::start(
         Command::new(echo).args(["--listen", ECHO_ADDRESS, "--name", "blue"]),

@@ -10,6 +10,7 @@ mod attachment;
 mod backend_tls;
 mod balancing;
 mod client_certificates;
+mod cluster_faults;
 mod commands;
 mod cors;
 mod errors;

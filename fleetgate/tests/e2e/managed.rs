@@ -5,14 +5,9 @@ use std::process::Child;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bed, ECHO, ECHO_ADDRESS};
+use crate::harness::{Bed, CLASS, ECHO, ECHO_ADDRESS};
 
 const GATEWAY: &str = r#"
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {name: fleetgate}
-spec: {controllerName: fleetgate.dev/gateway}
----
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: web, namespace: default}
@@ -94,7 +89,7 @@ impl Scene {
 #[test]
 fn proxies_come_are_put_right_and_go_with_their_gateway() {
     let Some(scene) = Scene::start() else { return };
-    scene.apply(&format!("{GATEWAY}---\n{ECHO}"));
+    scene.apply(&format!("{CLASS}{GATEWAY}---\n{ECHO}"));
     scene.bed.shell("kubectl wait gateway/web --for=condition=Programmed --timeout=90s");
     scene.answers(80, 200);
     objects_are_as_they_should_be(&scene.bed);

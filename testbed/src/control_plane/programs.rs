@@ -1,8 +1,9 @@
 //! The programs of a cluster, and whether they still run.
 
 use std::fs::File;
-use std::path::Path;
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -15,11 +16,19 @@ use crate::bed::{ClusterDir, Plan};
 /// How long something may take to become ready, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// One program, and how it was started.
+struct Program {
+    name: &'static str,
+    path: PathBuf,
+    flags: Vec<String>,
+    child: Child,
+}
+
 /// The programs of one cluster. Dropped, they are killed: their data is worth nothing once the bed is gone.
 pub(crate) struct Programs {
     dir: ClusterDir,
     plan: Plan,
-    running: Vec<(&'static str, Child)>,
+    running: Vec<Program>,
 }
 
 impl Programs {
@@ -45,17 +54,8 @@ impl Programs {
         program: &Path,
         flags: Vec<String>,
     ) -> anyhow::Result<()> {
-        let log = self.dir.join(&format!("{name}.log"));
-        let log = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let child = Command::new(program)
-            .args(flags)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot run {}: run `cargo xtask tools`", program.display()))?;
-        self.running.push((name, child));
+        let child = run(&self.dir, name, program, &flags)?;
+        self.running.push(Program { name, path: program.to_owned(), flags, child });
         Ok(())
     }
 
@@ -77,23 +77,51 @@ impl Programs {
             asked = timeout(PATIENCE, asked) => {
                 asked.map_err(|_| anyhow!("waited {PATIENCE:?} until {what}; see *.log in {}", self.dir.path().display()))
             }
-            ended = first_ended(&mut self.running, self.dir.path()) => Err(ended),
+            (at, status) = first_ended(&mut self.running) => Err(self.failure(at, status)),
         }
     }
 
-    /// Which one ended, when the first of them does.
-    pub(crate) async fn first_ended(&mut self) -> anyhow::Error {
-        first_ended(&mut self.running, self.dir.path()).await
+    /// Starts what a signal ended again, as a kubelet does with the pods of a control plane. Returns when a program
+    /// ends by itself, or cannot be started any more: why.
+    pub(crate) async fn keep_running(&mut self) -> anyhow::Error {
+        loop {
+            let (at, status) = first_ended(&mut self.running).await;
+            if !status.as_ref().is_ok_and(|status| status.signal().is_some()) {
+                return self.failure(at, status);
+            }
+            let Program { name, path, flags, child } = &mut self.running[at];
+            tracing::info!("{name} was killed and is started again");
+            match run(&self.dir, name, path, flags) {
+                Ok(started) => *child = started,
+                Err(problem) => return problem,
+            }
+        }
+    }
+
+    fn failure(&self, at: usize, status: std::io::Result<ExitStatus>) -> anyhow::Error {
+        let name = self.running[at].name;
+        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        anyhow!("{name} ended ({status}); see {}", self.dir.join(&format!("{name}.log")).display())
     }
 }
 
-async fn first_ended(running: &mut [(&'static str, Child)], dir: &Path) -> anyhow::Error {
-    let waits = running.iter_mut().map(|(name, child)| {
-        Box::pin(async move {
-            let status = child.wait().await;
-            (*name, status.map_or_else(|error| error.to_string(), |status| status.to_string()))
-        })
-    });
-    let ((name, status), ..) = select_all(waits).await;
-    anyhow!("{name} ended ({status}); see {}", dir.join(format!("{name}.log")).display())
+fn run(dir: &ClusterDir, name: &str, program: &Path, flags: &[String]) -> anyhow::Result<Child> {
+    let log = dir.join(&format!("{name}.log"));
+    let log = File::options().create(true).append(true).open(&log);
+    let log = log.with_context(|| format!("cannot write {}", dir.path().display()))?;
+    Command::new(program)
+        .args(flags)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot run {}: run `cargo xtask tools`", program.display()))
+}
+
+/// Place of the program that ends first, and how it ended.
+async fn first_ended(running: &mut [Program]) -> (usize, std::io::Result<ExitStatus>) {
+    let waits = running.iter_mut().map(|program| Box::pin(program.child.wait()));
+    let (status, at, _) = select_all(waits).await;
+    (at, status)
 }

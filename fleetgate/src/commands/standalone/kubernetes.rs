@@ -2,26 +2,33 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use distribute::{Authenticate, Listener, Peer};
 use ingest::kubernetes::source;
+use kube::Client;
 use proto::{ClusterId, ResourceKey};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::leading::Leading;
 use super::limits;
 use super::pipeline::{Mode, Pipeline};
 use crate::admin;
-use crate::args::Standalone;
+use crate::args::{Cluster, Standalone};
 use crate::kubernetes::lease::{Candidate, release};
 use crate::kubernetes::proxies::Settings;
 use crate::kubernetes::{connect, share};
-use crate::pki::{ServerTls, gateway_of, open_authority};
+use crate::pki::{Authority, ServerTls, gateway_of, open_authority};
 use crate::state_dir::{self, StateDir};
 use crate::time::now;
+
+/// How long a start may wait for the API server: less than a liveness probe waits for us.
+const START: Duration = Duration::from_secs(20);
+const START_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or ctrl-c.
 ///
@@ -31,8 +38,7 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let kubernetes = &args.kubernetes;
     let (host, port) = kubernetes.cluster.xds_service()?;
     let state = StateDir::lock(&state_dir::resolve(args.state_dir.as_deref(), Path::new("/kubernetes"))?)?;
-    let client = connect(&kubernetes.cluster).await?;
-    let authorities = open_authority(client.clone(), &kubernetes.cluster.namespace).await?;
+    let (client, authorities) = reach(&kubernetes.cluster).await?;
     let tls = ServerTls::new(&authorities.borrow(), vec![host.clone()])?;
     let xds = bind(kubernetes.xds_listen, "xDS", "--xds-listen").await?;
     let health = bind(kubernetes.health, "health", "--health").await?;
@@ -92,6 +98,33 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     tasks.shutdown().await;
     release(client, &namespace, &identity).await;
     ended
+}
+
+/// The API server and our authority. It may be away for a while: then it is asked again, and only at last given up.
+async fn reach(cluster: &Cluster) -> anyhow::Result<(Client, watch::Receiver<Arc<Authority>>)> {
+    let begun = Instant::now();
+    loop {
+        let reached = async {
+            let client = connect(cluster).await?;
+            let authorities = open_authority(client.clone(), &cluster.namespace).await?;
+            anyhow::Ok((client, authorities))
+        };
+        match reached.await {
+            Err(problem) if is_away(&problem) && begun.elapsed() < START => {
+                tracing::warn!("{problem:#}; it is tried again");
+                tokio::time::sleep(START_PAUSE).await;
+            }
+            reached => return reached,
+        }
+    }
+}
+
+/// True if it may be another thing in a second.
+fn is_away(problem: &anyhow::Error) -> bool {
+    match problem.downcast_ref() {
+        Some(kube::Error::Api(status)) => status.code == 429 || status.code >= 500,
+        other => other.is_some(),
+    }
 }
 
 /// A name that no other replica has: in a cluster the pod's, and some chance.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream::BoxStream};
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{Event, watcher};
 use kube::{Client, ResourceExt};
 use proto::{Kind, ResourceKey};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::names::{GATEWAY_NAME, MANAGED_BY};
+use crate::kubernetes::watching;
 
 /// Pause after a watch failed.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -155,7 +156,7 @@ pub(super) fn owner(object: &DynamicObject) -> Option<ResourceKey> {
 pub(super) async fn watch(client: Client, what: What, told: mpsc::Sender<Told>) {
     let api: Api<DynamicObject> = Api::all_with(client, &what.api());
     let selector = format!("{}={},{GATEWAY_NAME}", MANAGED_BY.0, MANAGED_BY.1);
-    let mut events: BoxStream<'_, _> = watcher(api, watcher::Config::default().labels(&selector)).boxed();
+    let mut events: BoxStream<'_, _> = watcher(api, watching().labels(&selector)).boxed();
     let mut known: HashSet<(String, String)> = HashSet::new();
     // While a listing is under way: what was known before, and is not in it so far.
     let mut missing: HashSet<(String, String)> = HashSet::new();

@@ -5,6 +5,15 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
+/// Our GatewayClass.
+pub(crate) const CLASS: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: fleetgate}
+spec: {controllerName: fleetgate.dev/gateway}
+---
+";
+
 /// A route of Gateway `default/web` to a backend on the node, at [`ECHO_ADDRESS`].
 pub(crate) const ECHO: &str = "\
 apiVersion: v1

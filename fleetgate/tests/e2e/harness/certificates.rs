@@ -47,6 +47,11 @@ impl Authority {
         self.certificate.der()
     }
 
+    /// Its private key as PEM text.
+    pub(crate) fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// The authority's own certificate as PEM text.
     pub(crate) fn pem(&self) -> String {
         self.certificate.pem()

@@ -107,6 +107,11 @@ pub(crate) async fn ask(port: u16, ask: &Ask) -> Result<Answer, String> {
     Connection::plain(port).await?.ask(ask).await
 }
 
+/// [`ask`], at any address.
+pub(crate) async fn ask_at(address: SocketAddr, ask: &Ask) -> Result<Answer, String> {
+    Connection::plain_to(address).await?.ask(ask).await
+}
+
 /// An open connection.
 pub(crate) enum Connection {
     Http1(http1::SendRequest<Full<Bytes>>),
@@ -148,7 +153,18 @@ impl Connection {
         alpn: &str,
         client: Option<&Identity>,
     ) -> Result<(Connection, CertificateDer<'static>), String> {
-        let stream = connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+        Connection::tls_to((Ipv4Addr::LOCALHOST, port).into(), sni, ca, alpn, client).await
+    }
+
+    /// The same, at any address.
+    pub(crate) async fn tls_to(
+        address: SocketAddr,
+        sni: &str,
+        ca: &CertificateDer<'static>,
+        alpn: &str,
+        client: Option<&Identity>,
+    ) -> Result<(Connection, CertificateDer<'static>), String> {
+        let stream = connect(address).await?;
         let name = ServerName::try_from(sni.to_owned()).map_err(text)?;
         let stream = connector(ca, alpn, client).connect(name, stream).await.map_err(text)?;
         let session = stream.get_ref().1;

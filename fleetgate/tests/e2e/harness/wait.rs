@@ -7,13 +7,22 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Asks again and again until the answer is good; panics with the last complaint after the deadline.
-pub(crate) async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T, String>) -> T {
-    let end = Instant::now() + DEADLINE;
+pub(crate) async fn until<T>(what: &str, attempt: impl AsyncFnMut() -> Result<T, String>) -> T {
+    until_within(DEADLINE, what, attempt).await
+}
+
+/// [`until`], with a deadline of its own.
+pub(crate) async fn until_within<T>(
+    deadline: Duration,
+    what: &str,
+    mut attempt: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
+    let end = Instant::now() + deadline;
     loop {
         match attempt().await {
             Ok(value) => return value,
             Err(complaint) => {
-                assert!(Instant::now() < end, "not within {DEADLINE:?}: {what}; last: {complaint}");
+                assert!(Instant::now() < end, "not within {deadline:?}: {what}; last: {complaint}");
             }
         }
         tokio::time::sleep(PAUSE).await;

@@ -23,9 +23,13 @@ const STREAM_PATIENCE: Duration = Duration::from_secs(30);
 /// A watch that ends sooner, and without a word, is not resumed at once.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// Seconds of one watch, as the server is asked to hold it, and how much longer it may be silent.
+/// Seconds of one watch, as the server is asked to hold it.
 const WATCH_SECONDS: u32 = 240;
-const GRACE: Duration = Duration::from_secs(20);
+
+/// Silence after which a watch is taken for lost, though nobody has closed it. Of most resources the server sends a
+/// bookmark a minute (<https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks>); a watch of
+/// others is resumed for nothing, which costs as little.
+const SILENCE: Duration = Duration::from_secs(90);
 
 impl Watch {
     /// One request and its answer, to the end of it.
@@ -122,8 +126,7 @@ impl Watch {
         self.well();
         self.tell(Vec::new(), false).await?;
         loop {
-            let longest = Duration::from_secs(u64::from(WATCH_SECONDS) + 50) + GRACE;
-            let patience = if protocol.is_streaming() { STREAM_PATIENCE } else { longest };
+            let patience = if protocol.is_streaming() { STREAM_PATIENCE } else { SILENCE };
             let chunk = match timeout(patience, body.frame()).await {
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
                 Err(_) if protocol.is_streaming() => {

@@ -7,6 +7,7 @@ use kube::core::ApiResource;
 use kube::runtime::watcher::DefaultBackoff;
 use proto::{Event, ResourceKey};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::Seen;
 use super::announcement::Announcement;
@@ -19,6 +20,13 @@ use crate::{Limits, Place, SourceFault};
 
 /// How often a CRD that is not there is looked for.
 const RETURN_POLL: Duration = Duration::from_secs(5);
+
+/// The longest pause between two attempts: a server that is back is not to wait for us.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a resource with objects must be missing in what the server says before they are taken for deleted: a server
+/// that has just started does not know of all CRDs yet.
+const MISSING: Duration = Duration::from_secs(10);
 
 /// One resource, of one namespace or of all.
 pub(super) struct Scope {
@@ -107,13 +115,14 @@ impl Watch {
 
     /// Waits for a version that we understand.
     async fn wait_until_served(&mut self) -> Result<ApiResource, Ended> {
-        let mut missed = false;
+        let mut missed: Option<Instant> = None;
         loop {
             match discover(&self.client, self.scope.known).await {
                 Ok(Served::As(api)) => return Ok(api),
-                // Said once, it may be a server that is just starting.
-                Ok(Served::Missing) if !missed && !self.objects.is_empty() => {
-                    missed = true;
+                Ok(Served::Missing)
+                    if !self.objects.is_empty()
+                        && missed.get_or_insert_with(Instant::now).elapsed() < MISSING =>
+                {
                     self.pause(None).await;
                     continue;
                 }
@@ -128,6 +137,7 @@ impl Watch {
                     self.tell(events, true).await?;
                 }
                 Ok(Served::Unknown(versions)) => {
+                    missed = None;
                     let problem = format!(
                         "it is served in version {} only, and {} can be read",
                         versions.join(", "),
@@ -191,7 +201,7 @@ impl Watch {
     }
 
     async fn pause(&mut self, at_least: Option<Duration>) {
-        let pause = self.progress.backoff.next().unwrap_or(RETURN_POLL);
+        let pause = self.progress.backoff.next().unwrap_or(RETURN_POLL).min(LONGEST_PAUSE);
         tokio::time::sleep(pause.max(at_least.unwrap_or_default())).await;
     }
 

@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::merge::{Writer, merge};
 use super::queue::Queue;
@@ -18,6 +19,8 @@ use crate::kubernetes::source::Seen;
 
 /// Writes at a time.
 const AT_A_TIME: usize = 8;
+/// Until a write must be answered: else a connection that nobody closed would keep its place for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait for a kind or object that the server has not told us of yet.
 const UNSEEN: Duration = Duration::from_secs(1);
 
@@ -33,7 +36,7 @@ pub struct StatusUpdate {
 /// What came of a write.
 enum Outcome {
     Wrote,
-    /// The object is gone, or another one of its name has taken its place.
+    /// The object is gone, or its kind is not served in this version any more: the source will tell.
     Gone,
     /// Somebody wrote in between, or the server is busy: again.
     Again(Option<Duration>),
@@ -112,7 +115,7 @@ impl State {
         if !has_status(&key.kind) {
             return;
         }
-        self.queue.changed(&key, Instant::now());
+        self.queue.changed(&key, now());
         self.wanted.insert(key, status.map(Arc::new));
     }
 
@@ -121,13 +124,13 @@ impl State {
             if self.unseen.remove(key) {
                 self.queue.forget(key);
             }
-            self.queue.look(key, Instant::now());
+            self.queue.look(key, now());
         }
     }
 
     /// Starts the writes whose turn has come.
     fn start(&mut self) {
-        let now = Instant::now();
+        let now = now();
         while self.queue.in_flight() < AT_A_TIME {
             let Some(key) = self.queue.next(now) else { return };
             self.one(key, now);
@@ -170,10 +173,11 @@ impl State {
         };
         let body = body(&observed.status, status, &observed.uid, &observed.resource_version);
         self.writes.spawn(async move {
-            let written = api.patch_status(&key.name, &PatchParams::default(), &Patch::Merge(body)).await;
+            let (parameters, patch) = (PatchParams::default(), Patch::Merge(body));
+            let written = timeout(PATIENCE, api.patch_status(&key.name, &parameters, &patch)).await;
             let outcome = match written {
-                Ok(_) => Outcome::Wrote,
-                Err(kube::Error::Api(status)) => match status.code {
+                Ok(Ok(_)) => Outcome::Wrote,
+                Ok(Err(kube::Error::Api(status))) => match status.code {
                     404 => Outcome::Gone,
                     409 | 429 | 500..=599 => {
                         let asked = status.details.as_ref().map(|details| details.retry_after_seconds);
@@ -181,7 +185,7 @@ impl State {
                     }
                     _ => Outcome::Refused(status.message.clone()),
                 },
-                Err(_) => Outcome::Again(None),
+                Ok(Err(_)) | Err(_) => Outcome::Again(None),
             };
             (key, outcome)
         });
@@ -196,7 +200,7 @@ impl State {
     }
 
     fn ended(&mut self, key: &ResourceKey, outcome: Outcome) {
-        let now = Instant::now();
+        let now = now();
         let result = match outcome {
             Outcome::Wrote => {
                 self.reported.remove(key);
@@ -205,7 +209,7 @@ impl State {
             }
             Outcome::Gone => {
                 self.replaced.remove(key);
-                self.queue.done(key, false, now);
+                self.queue.refused(key, Some(UNSEEN), now);
                 "gone"
             }
             Outcome::Again(pause) => {
@@ -241,8 +245,96 @@ fn body(live: &Value, status: Value, uid: &str, resource_version: &str) -> Value
     json!({"metadata": {"uid": uid, "resourceVersion": resource_version}, "status": status})
 }
 
+/// By the clock that tests can stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 fn rfc3339(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let time = k8s_openapi::jiff::Timestamp::from_second(i64::try_from(seconds).unwrap_or_default());
     time.map(|time| time.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use kube::core::{ApiResource, GroupVersionKind};
+    use proto::{Kind, ObjectStatus, ResourceKey};
+    use serde_json::{Value, json};
+    use tokio::sync::mpsc;
+
+    use super::{AT_A_TIME, StatusUpdate, write};
+    use crate::kubernetes::source::{Observed, Seen};
+
+    /// Writes a status for some Gateways; what an answer is asked of are the number of a request and its path.
+    async fn write_for<F>(
+        gateways: usize,
+        answer: impl Fn(usize, String) -> F + Send + 'static,
+    ) -> mpsc::Sender<StatusUpdate>
+    where
+        F: Future<Output = u16> + Send + 'static,
+    {
+        let asked = AtomicUsize::new(0);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let answer = answer(asked.fetch_add(1, Ordering::Relaxed), request.uri().path().to_owned());
+            async move {
+                let code = answer.await;
+                let body = json!({"metadata": {}, "code": code, "message": "no"}).to_string();
+                Response::builder().status(code).body(Body::from(body.into_bytes()))
+            }
+        });
+        let seen = Seen::default();
+        let kind = GroupVersionKind::gvk(Kind::GATEWAY.group(), "v1", "Gateway");
+        seen.serve(&Kind::GATEWAY, Some(ApiResource::from_gvk_with_plural(&kind, "gateways")));
+        let (updates, receiver) = mpsc::channel(64);
+        tokio::spawn(write(Client::new(service, "default"), "us".into(), seen.clone(), receiver));
+        for number in 0..gateways {
+            let key = ResourceKey::local(Kind::GATEWAY, "default", format!("g{number}"));
+            let (uid, resource_version) = ("u".into(), "1".into());
+            seen.put(&key, Some(Observed { uid, resource_version, generation: 1, status: Value::Null }));
+            let status = ObjectStatus { attached_listener_sets: 1, ..ObjectStatus::default() };
+            updates.send(StatusUpdate { key, status: Some(status) }).await.unwrap();
+        }
+        updates
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_without_an_answer_are_made_again_and_keep_no_others_waiting() {
+        let (answers, mut answered) = mpsc::unbounded_channel();
+        let answer = move |number, path| {
+            let answers = answers.clone();
+            async move {
+                if number < AT_A_TIME {
+                    std::future::pending::<()>().await;
+                }
+                let _ = answers.send(path);
+                200
+            }
+        };
+        let _updates = write_for(AT_A_TIME + 1, answer).await;
+        let mut written = BTreeSet::new();
+        while written.len() <= AT_A_TIME {
+            written.insert(answered.recv().await.unwrap());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kind_that_is_not_served_for_a_moment_is_written_when_it_is() {
+        let (answers, mut answered) = mpsc::unbounded_channel();
+        let answer = move |number, _| {
+            let code = if number == 0 { 404 } else { 200 };
+            let _ = answers.send(code);
+            std::future::ready(code)
+        };
+        let _updates = write_for(1, answer).await;
+        for code in [404, 200] {
+            assert_eq!(answered.recv().await, Some(code));
+        }
+    }
 }

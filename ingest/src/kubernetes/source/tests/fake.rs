@@ -31,6 +31,8 @@ struct State {
     /// All that was ever said of objects, with its version.
     history: Vec<(u64, String, Value)>,
     watches: BTreeMap<String, Sender<Bytes, std::io::Error>>,
+    /// Watches that stay open and are told nothing any more.
+    lost: Vec<Sender<Bytes, std::io::Error>>,
     /// Answers that come before all others, by plural: code, Retry-After, text.
     refusals: BTreeMap<String, VecDeque<(u16, Option<u32>, String)>>,
     requests: Vec<(String, String)>,
@@ -119,6 +121,13 @@ impl Fake {
     /// Ends the watch of a resource, as a server does that restarts.
     pub(super) fn close(&self, plural: &str) {
         self.state().watches.remove(plural);
+    }
+
+    /// Loses the watch of a resource, as a network does that drops its packets: nobody closes it.
+    pub(super) fn lose(&self, plural: &str) {
+        let mut state = self.state();
+        let lost = state.watches.remove(plural);
+        state.lost.extend(lost);
     }
 
     /// Names and generations of all objects.

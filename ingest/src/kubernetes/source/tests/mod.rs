@@ -144,6 +144,20 @@ async fn a_watch_that_closes_is_resumed_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_is_silent_for_long_is_resumed_too() {
+    let fake = Fake::new();
+    fake.put("httproutes", route("a", 1));
+    let (mut source, _) = Source::listed(&fake).await;
+    assert!(source.until_marker(&fake).await.is_empty());
+    fake.lose("httproutes");
+    fake.put("httproutes", route("a", 2));
+    let lost = Instant::now();
+    assert_eq!(source.next().await, ["+HTTPRoute default/a 2"]);
+    assert_eq!(fake.requests("httproutes"), ["stream", "watch 1"]);
+    assert!(lost.elapsed() < Duration::from_secs(100), "{:?}", lost.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_gone_version_means_a_new_listing_with_true_differences() {
     let fake = Fake::new();
     let _ = ["a", "b", "c"].map(|name| fake.put("httproutes", route(name, 1)));
@@ -354,6 +368,19 @@ async fn a_missing_crd_is_waited_for_and_one_that_goes_takes_its_objects_along()
         fault[0].contains("it is served in version v9 only, and v1 or v1alpha3 can be read"),
         "{fault:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_know_of_a_crd_yet_deletes_nothing() {
+    let (fake, resource) = (Fake::new(), format!("{GATEWAY_API}/v1/httproutes"));
+    fake.put("httproutes", route("a", 1));
+    let (mut source, _) = Source::listed(&fake).await;
+    fake.install(&resource, false);
+    fake.close("httproutes");
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    fake.install(&resource, true);
+    fake.watched("httproutes").await;
+    assert!(source.until_marker(&fake).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
