@@ -38,6 +38,7 @@ mod replicas;
 mod restarts;
 mod retries;
 mod rewrites;
+mod rights;
 mod routing;
 mod timeouts;
 mod trust_bundles;
