@@ -65,12 +65,12 @@ impl Options {
 /// Runs the suite; an error if a test failed.
 pub(crate) fn run(options: &Options) -> Outcome {
     tools::testbed()?;
-    let program = tools::conformance_of(&options.version)?;
+    let program = tools::suite(&options.version)?;
     programs::build()?;
     let folder = testbed::target().join("conformance");
     let _ = fs::remove_dir_all(folder.join("failures"));
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let results = in_a_bed(&options.channel, options.keep, |bed| {
+    let results = in_a_bed(options, options.keep, |bed| {
         let suite = Suite { program: &program, options, bed, features: features::of(bed, options)? };
         suite.run(&folder.join("suite.log"), &folder.join("report.yaml"), options.test.as_deref(), true)
     })?;
@@ -81,8 +81,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
 }
 
 /// Runs something in a bed with fleetgate in it.
-fn in_a_bed<T>(channel: &str, keep: bool, work: impl FnOnce(&Bed) -> Outcome<T>) -> Outcome<T> {
-    let bed = Bed::up("conformance", channel)?;
+fn in_a_bed<T>(options: &Options, keep: bool, work: impl FnOnce(&Bed) -> Outcome<T>) -> Outcome<T> {
+    let bed = Bed::up("conformance", &options.channel, &tools::definitions(&options.version)?)?;
     let done = install::install(&bed).and_then(|()| work(&bed));
     if keep {
         eprintln!("the bed stays: cargo xtask testbed shell --name conformance, ... down --name conformance");
@@ -96,7 +96,7 @@ fn in_a_bed<T>(channel: &str, keep: bool, work: impl FnOnce(&Bed) -> Outcome<T>)
 fn examine(options: &Options, program: &Path, test: &str, folder: &Path) -> Outcome {
     fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     eprintln!("once more, for evidence: {test}");
-    in_a_bed(&options.channel, false, |bed| {
+    in_a_bed(options, false, |bed| {
         let suite = Suite { program, options, bed, features: features::of(bed, options)? };
         let again = suite.run(&folder.join("suite.log"), &folder.join("report.yaml"), Some(test), false)?;
         if again.failed.is_empty() {

@@ -65,7 +65,6 @@ impl Suite<'_> {
             format!("--usable-address={}", ADDRESSES.0),
             format!("--unusable-address={}", ADDRESSES.1),
             format!("--cleanup-test-resources={clear}"),
-            format!("--allow-crds-mismatch={}", options.version != crate::tools::GATEWAY_API_VERSION),
         ];
         arguments.push(match test {
             Some(test) => format!("--run-test={test}"),
