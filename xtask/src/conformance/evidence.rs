@@ -11,7 +11,8 @@ const SCRIPT: &str = r#"
 cd "$1" || exit 1
 for kind in gatewayclasses gateways listenersets httproutes grpcroutes tlsroutes tcproutes udproutes backendtlspolicies \
             referencegrants gatewayparameters services endpointslices deployments pods; do
-  kubectl get "$kind" -A -o yaml > "$kind.yaml" 2>/dev/null || rm "$kind.yaml"
+  kubectl get "$kind" -A -o yaml > "$kind.yaml" 2>/dev/null
+  if grep -q '^items: \[\]$' "$kind.yaml"; then rm "$kind.yaml"; fi
 done
 kubectl get gatewayclasses,gateways,listenersets,httproutes,backendtlspolicies -A -o json |
   python3 -c "$2" > conditions.txt
@@ -40,7 +41,8 @@ const CONDITIONS: &str = r#"
 import json, sys
 def told(what, conditions):
     for one in conditions or []:
-        good = (one["status"] == "True") != (one["type"] in ("Conflicted", "OverlappingTLSConfig", "PartiallyInvalid"))
+        good = (one["status"] == "True") != (one["type"] in ("Conflicted", "PartiallyInvalid"))
+        good |= one["type"] == "OverlappingTLSConfig"
         print(f"{' ' if good else '!'} {what}: {one['type']}={one['status']} {one['reason']}: {one.get('message', '')}"
               f" (generation {one.get('observedGeneration')})")
 for item in json.load(sys.stdin)["items"]:
