@@ -71,6 +71,8 @@ impl Bed {
         let known = json!({
             "fleetgate": {"program": binary},
             "envoy": {"program": envoy.to_str(), "env": module},
+            // Listens where its probe asks.
+            "sds": {"program": binary.with_file_name("echo"), "args": ["--listen", "0.0.0.0:8234", "--name", "sds"]},
         });
         std::fs::write(&images, known.to_string()).unwrap();
         let up = bed.command("up").args(flags).arg("--images").arg(&images).output().unwrap();
