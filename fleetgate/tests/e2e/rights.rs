@@ -64,8 +64,10 @@ spec: {holderIdentity: gone}
 type Right = (String, String, String, String);
 
 /// What is read and nothing else: listed by its watch. Only API servers that cannot do that are asked for pages.
-const STREAMED: [&str; 9] = [
+const STREAMED: [&str; 11] = [
     "backendtlspolicies",
+    "clustertrustbundles",
+    "customresourcedefinitions",
     "endpointslices",
     "gatewayclasses",
     "gatewayparameters",
