@@ -7,14 +7,16 @@ use anyhow::{Context, bail, ensure};
 pub(crate) const HELP: &str = "\
 Real Kubernetes control planes without containers, each in network namespaces of its own.
 
-  testbed up     [--name BED] [--clusters N] [--channel standard|experimental] [-o json]
+  testbed up     [--name BED] [--clusters N] [--channel standard|experimental] [--definitions DIR] [--audit] [-o json]
   testbed down   [--name BED]
   testbed status [--name BED] [-o json]
   testbed shell  [--name BED] [--cluster K] [-- CMD ...]   kubectl and helm inside a cluster's namespaces
 
-  --dir DIR       where beds keep their state  [target/testbed]
-  --tools DIR     where the programs are       [.tools]
-  --images FILE   which program each image is, see the README
+  --dir DIR          where beds keep their state  [target/testbed]
+  --tools DIR        where the programs are       [.tools]
+  --images FILE      which program each image is, see the README
+  --definitions DIR  the Gateway API's definitions, a folder for each channel  [those of the pinned version]
+  --audit            note each request to the API server in audit.log of the cluster's state
 ";
 
 /// The most clusters of a bed: each has a /16 of its own from 10.64.0.0.
@@ -36,6 +38,10 @@ pub(crate) struct Options {
     pub(crate) cluster: usize,
     /// Release channel of the Gateway API's definitions.
     pub(crate) channel: String,
+    /// The Gateway API's definitions, a folder for each channel; none for the pinned ones.
+    pub(crate) definitions: Option<PathBuf>,
+    /// The API server notes each request.
+    pub(crate) audit: bool,
     /// Output for machines.
     pub(crate) json: bool,
     /// What follows `--`.
@@ -68,6 +74,11 @@ impl Options {
             clusters: arguments.opt_value_from_str("--clusters")?.unwrap_or(1),
             cluster: arguments.opt_value_from_str("--cluster")?.unwrap_or(0),
             channel: arguments.opt_value_from_str("--channel")?.unwrap_or_else(|| "standard".to_owned()),
+            definitions: arguments
+                .opt_value_from_os_str("--definitions", path)?
+                .map(std::path::absolute)
+                .transpose()?,
+            audit: arguments.contains("--audit"),
             json: output_is_json(arguments.opt_value_from_str(["-o", "--output"])?)?,
             command,
         };

@@ -25,8 +25,12 @@ pub(crate) struct Plan {
     pub(crate) tools: PathBuf,
     /// JSON that says which program an image is.
     pub(crate) images: Option<PathBuf>,
+    /// The Gateway API's definitions, a folder for each release channel.
+    pub(crate) definitions: PathBuf,
     /// Release channel of the Gateway API's definitions.
     pub(crate) channel: String,
+    /// The API server notes each request in `audit.log`.
+    pub(crate) audit: bool,
 }
 
 impl Plan {

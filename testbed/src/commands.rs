@@ -97,7 +97,12 @@ fn begin(options: &Options, number: usize) -> anyhow::Result<ClusterDir> {
         port,
         tools: options.tools.clone(),
         images: options.images.clone(),
+        definitions: match &options.definitions {
+            Some(definitions) => definitions.clone(),
+            None => options.tools.join("gateway-api-1.7.0/crds"),
+        },
         channel: options.channel.clone(),
+        audit: options.audit,
     })?;
     let log = File::create(dir.join("supervisor.log"))?;
     Command::new("setsid")

@@ -16,6 +16,7 @@ fn tools() -> Option<PathBuf> {
         "kubernetes-1.37.2/kube-apiserver",
         "bin/kubectl",
         "gateway-api-1.7.0/echo-basic",
+        "nats-server-2.15.2/nats-server",
     ];
     if is_root && needed.iter().all(|program| tools.join(program).exists()) {
         return Some(tools);
@@ -36,6 +37,7 @@ impl Bed {
         let images = bed.dir.path().join("images.json");
         let known = json!({
             "echo-basic": { "program": bed.tools.join("gateway-api-1.7.0/echo-basic") },
+            "nats": { "program": bed.tools.join("nats-server-2.15.2/nats-server") },
             "sh": { "program": "/bin/sh", "args": ["-c", "sleep infinity"] },
         });
         std::fs::write(&images, known.to_string()).unwrap();
@@ -87,6 +89,7 @@ fn duties() {
 
     what_a_pod_sees(&bed);
     load_balancer(&bed);
+    messages(&bed);
     containers_that_fail(&bed);
     the_end_of_a_pod(&bed, &notes);
 }
@@ -127,6 +130,17 @@ for _ in range(30):
     assert_eq!(bed.shell(refused), "both\n");
     bed.shell("kubectl patch service far -p '{\"spec\":{\"loadBalancerIP\":\"192.0.2.9\"}}'");
     bed.wait("service/far", ".status.loadBalancer.ingress[0].ip", "192.0.2.9");
+}
+
+/// nats-server greets whoever connects with a line about itself.
+fn messages(bed: &Bed) {
+    bed.shell("kubectl wait --for=condition=Ready pod/nats --timeout=90s");
+    let ask = "import socket
+print(socket.create_connection(('192.0.2.53', 4222), timeout=1).makefile().readline())";
+    // The rules follow the endpoint a moment after the pod is ready.
+    let line =
+        bed.shell(&format!("timeout 30 sh -c 'until python3 -c \"$0\" 2>/dev/null; do :; done' \"{ask}\""));
+    assert!(line.starts_with("INFO {") && line.contains("\"jetstream\":true"), "{line}");
 }
 
 fn containers_that_fail(bed: &Bed) {

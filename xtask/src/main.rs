@@ -21,7 +21,7 @@ Chores of the fleetgate workspace.
   cargo xtask demo [--once]           the quickstart example, live, through a real Envoy; --once ends it, for CI
   cargo xtask tools [--print TOOL]    fetch and build the pinned programs into .tools/; --print makes one of them and
                                       prints its path: envoy, etcd, kube-apiserver, kube-controller-manager, kubectl,
-                                      helm, echo-basic, conformance
+                                      helm, echo-basic, nats-server, conformance
   cargo xtask test [--quick]          fetch what the tests need, run all of them; --quick leaves out slow ones
   cargo xtask testbed up|down|status|shell ...
                                       real Kubernetes control planes in network namespaces: testbed/README.md

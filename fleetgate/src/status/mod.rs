@@ -254,6 +254,18 @@ impl Statuses {
         let mut inner = self.lock();
         inner.listed = true;
         inner.faults.open(locate);
+        drop(inner);
+        self.changed.send_replace(());
+    }
+
+    /// True once the source has been read: an object without a status is not ours, or not there.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.lock().listed
+    }
+
+    /// It is ours, or has a mistake that we tell.
+    pub(crate) fn has(&self, key: &ResourceKey) -> bool {
+        self.lock().objects.contains_key(key)
     }
 
     /// What is missing until proxies can be served; empty if nothing. That does not hang on the proxies: in a
@@ -434,8 +446,11 @@ impl Inner {
             programming = self.programming_of_parent(gateway);
         }
         let mut status = effective(key, &entry.status, &programming, self.refusals.get(key));
-        if let Some(Proxies::Managed(_)) = &entry.status.proxies {
-            join_deployed(&mut status, self.deployed.get(key));
+        match (&entry.status.proxies, self.deployed.get(key)) {
+            (Some(Proxies::Managed(_)), deployed) => join_deployed(&mut status, deployed),
+            // What there is of one that is not accepted stays.
+            (None, Some(deployed)) => status.addresses.clone_from(&deployed.addresses),
+            _ => {}
         }
         status
     }

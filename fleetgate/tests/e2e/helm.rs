@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::harness::Bed;
+use crate::rights;
 
 const NS: &str = "-n fleetgate-system";
 
@@ -72,7 +73,7 @@ kube:
 
 #[test]
 fn charts_are_installed_used_upgraded_rolled_back_and_removed() {
-    let Some(bed) = Bed::up() else { return };
+    let Some(bed) = Bed::with_audit() else { return };
     // Where nothing may run that is not hardened.
     bed.shell("kubectl create namespace fleetgate-system");
     bed.shell("kubectl label namespace fleetgate-system pod-security.kubernetes.io/enforce=restricted");
@@ -116,6 +117,7 @@ fn charts_are_installed_used_upgraded_rolled_back_and_removed() {
         serde_json::from_str(&bed.shell(&format!("helm history fleetgate {NS} -o json"))).unwrap();
     assert_eq!(history[2]["description"], "Rollback to 1", "{history}");
     the_cluster_is_well(&bed);
+    rights::none_is_missing_or_idle(&bed);
     bed.shell(r#"kubectl patch httproute echo --type merge -p '{"spec": {"hostnames": ["a.example.com"]}}'"#);
     until(404, "");
     until(200, "-H Host:a.example.com");
@@ -161,6 +163,28 @@ fn goldens_are_valid(bed: &Bed) {
         let applied = String::from_utf8_lossy(&output.stdout);
         assert!(applied.contains("deployment.apps/"), "{set}: {applied}");
     }
+    for (path, golden) in proxies() {
+        let deployment = bed.path().join("deployment.json");
+        // The version, which is no part of a golden.
+        let text = golden["Deployment gloo-proxy-web"].to_string().replace("(ours)", "0");
+        std::fs::write(&deployment, text).unwrap();
+        let output =
+            bed.run(&format!("kubectl apply --dry-run=server --validate=strict -f {}", deployment.display()));
+        assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Goldens of what is deployed for Gateways.
+fn proxies() -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/proxies");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let goldens = paths.filter(|path| path.to_string_lossy().ends_with(".golden.json"));
+    goldens
+        .map(|path| {
+            let golden = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            (path.display().to_string(), golden)
+        })
+        .collect()
 }
 
 fn parameters_are_validated(bed: &Bed) {

@@ -40,6 +40,7 @@ mod replicas;
 mod restarts;
 mod retries;
 mod rewrites;
+mod rights;
 mod routing;
 mod tcp_routes;
 mod timeouts;

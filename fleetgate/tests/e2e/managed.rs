@@ -29,6 +29,33 @@ spec:
     podDisruptionBudget: {maxUnavailable: 1}
 "#;
 
+/// Containers beside Envoy, and a probe that k8sgateway's users know.
+const MESH: &str = r#"
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: mesh, namespace: default}
+spec:
+  gatewayClassName: fleetgate
+  infrastructure: {parametersRef: {group: gateway.gloo.solo.io, kind: GatewayParameters, name: mesh}}
+  listeners: [{name: http, port: 80, protocol: HTTP}]
+---
+apiVersion: gateway.gloo.solo.io/v1alpha1
+kind: GatewayParameters
+metadata: {name: mesh, namespace: default}
+spec:
+  kube:
+    istio:
+      customSidecars:
+      - {name: agent, image: sds, args: [--listen, "127.0.0.1:8235", --name, agent]}
+    podTemplate: {readinessProbe: {httpGet: {path: /envoy-hc, port: 8082}, periodSeconds: 1}}
+---
+# Istio puts it into each namespace.
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio-ca-root-cert, namespace: default}
+data: {root-cert.pem: ""}
+"#;
+
 /// The control plane and a backend, inside a bed, until the test ends.
 struct Scene {
     bed: Bed,
@@ -96,6 +123,7 @@ fn proxies_come_are_put_right_and_go_with_their_gateway() {
     edits_by_hand_are_undone_and_those_of_others_kept(&scene);
     a_listener_comes_without_a_restart(&scene);
     no_request_is_lost_with_a_pod(&scene);
+    containers_come_beside_envoy(&scene);
 
     // What was asked for and is not any more goes; an address that nobody has is told.
     scene.bed.shell(r#"kubectl patch gatewayparameters web --type json -p '[{"op": "remove", "path": "/spec/kube/podDisruptionBudget"}]'"#);
@@ -172,6 +200,31 @@ fn a_listener_comes_without_a_restart(scene: &Scene) {
     scene.answers(8080, 200);
     scene.answers(80, 200);
     assert_eq!(pods(&scene.bed), before);
+}
+
+fn containers_come_beside_envoy(scene: &Scene) {
+    scene.apply(MESH);
+    scene.bed.shell("kubectl wait gateway/mesh --for=condition=Programmed --timeout=90s");
+    let pod = &scene.bed.object("pods -l gateway.networking.k8s.io/gateway-name=mesh")["items"][0];
+    let containers = pod["status"]["containerStatuses"].as_array().unwrap();
+    let ready = containers.iter().filter(|container| container["ready"] == true);
+    let names: Vec<&str> = ready.map(|container| container["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["gloo-gateway", "sds", "agent"], "{pod:#}");
+
+    // What cannot be deployed is told, and what is there goes on.
+    let level = |level: &str| {
+        let spec = json!({"spec": {"kube": {"envoyContainer": {"bootstrap": {"logLevel": level}}}}});
+        scene.bed.shell(&format!("kubectl patch gatewayparameters mesh --type merge -p '{spec}'"));
+    };
+    level("loud");
+    scene.until(
+        r#"kubectl get gateway mesh -o jsonpath="{.status.conditions[*].reason}" | grep -q InvalidParameters"#,
+    );
+    let gateway = scene.bed.object("gateway mesh");
+    let address = gateway["status"]["addresses"][0]["value"].as_str().unwrap();
+    let get = format!("curl -s -o /dev/null -m 5 -w '%{{http_code}}' http://{address}/");
+    assert_eq!(scene.bed.shell(&get), "404", "Envoy answers, and has no routes");
+    scene.bed.shell("kubectl delete gateway mesh");
 }
 
 /// Clients keep their connections and ask all the time while both pods are replaced, one after the other.

@@ -48,4 +48,30 @@ fn one_of_two_replicas_leads_and_the_other_takes_over() {
         );
         bed.shell(&format!("for i in $(seq 600); do [ \"$({programmed})\" = 'True 2' ] && exit; sleep 0.1; done; {programmed}; exit 1"));
     }
+    a_gateway_that_moved_away_meanwhile_keeps_nothing(&bed);
+}
+
+/// It changes its class while no replica runs; the others keep what they have.
+fn a_gateway_that_moved_away_meanwhile_keeps_nothing(bed: &Bed) {
+    let objects = |number: usize| {
+        format!(
+            "kubectl get deployments,services,configmaps,secrets,serviceaccounts -o name \
+             -l gateway.networking.k8s.io/gateway-name=g{number}"
+        )
+    };
+    let before = bed.shell(&objects(1));
+    assert_eq!(before.lines().count(), 5, "{before}");
+    bed.shell(&format!("kubectl scale deployment fleetgate {NS} --replicas=0"));
+    bed.shell(&format!("kubectl wait pods --all --for=delete --timeout=90s {NS}"));
+    bed.shell(
+        "kubectl apply -f - <<'END'\napiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\n\
+         metadata: {name: theirs}\nspec: {controllerName: example.com/theirs}\nEND",
+    );
+    bed.shell(r#"kubectl patch gateway g0 --type merge -p '{"spec": {"gatewayClassName": "theirs"}}'"#);
+    bed.shell(&format!("kubectl scale deployment fleetgate {NS} --replicas=1"));
+    bed.shell(&format!(
+        "for i in $(seq 600); do [ -z \"$({})\" ] && exit; sleep 0.1; done; exit 1",
+        objects(0)
+    ));
+    assert_eq!(bed.shell(&objects(1)), before);
 }

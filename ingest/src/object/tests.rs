@@ -91,6 +91,10 @@ fn objects_are_trimmed() {
         "y".repeat(5000)
     ));
     assert_eq!(map["data"], json!({"ca.crt": "c"}));
+    let map = payload(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {ca.crt: c, key.crt: '-----BEGIN RSA PRIVATE KEY-----'}\n",
+    );
+    assert_eq!(map["data"], json!({"ca.crt": "c"}), "a key beside it is not taken");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use proto::Kind;
 use serde_json::{Map, Value};
 
-/// A ConfigMap without `ca.crt` keeps its data only up to this many bytes.
+use super::holds_private_key;
+
+/// A ConfigMap keeps more than `ca.crt`, which alone is read, only up to this many bytes.
 const SMALL: usize = 4096;
 
 /// Drops what a file cannot know or an event must not carry.
@@ -41,7 +43,10 @@ fn config_map(map: &mut Map<String, Value>) {
     if let Some(Value::Object(data)) = map.get_mut("data") {
         let size: usize =
             data.iter().map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
-        if size > SMALL {
+        let has_key =
+            data.values().any(|value| value.as_str().is_some_and(|text| holds_private_key(text.as_bytes())));
+        // Some keep an authority's key beside its certificate.
+        if size > SMALL || (has_key && data.contains_key("ca.crt")) {
             data.retain(|key, _| key == "ca.crt");
         }
     }

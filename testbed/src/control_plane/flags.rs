@@ -1,5 +1,7 @@
 //! What the programs are started with.
 
+use serde_json::{Value, json};
+
 use crate::bed::{BRIDGE, ClusterDir, Plan, SERVICES, VIPS};
 
 use super::NODE;
@@ -10,6 +12,19 @@ endpointslice-controller,endpointslice-mirroring-controller,garbage-collector-co
 horizontal-pod-autoscaler-controller,job-controller,namespace-controller,node-lifecycle-controller,\
 pod-garbage-collector-controller,replicaset-controller,root-ca-certificate-publisher-controller,\
 serviceaccount-controller,serviceaccount-token-controller,statefulset-controller";
+
+/// Where [`audit_policy`] is.
+pub(super) const AUDIT_POLICY: &str = "audit-policy.json";
+
+/// Who asked for what, and whether it was granted; a watch counts when it begins.
+pub(super) fn audit_policy() -> Value {
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata"}],
+    })
+}
 
 fn path(dir: &ClusterDir, flag: &str, file: &str) -> String {
     format!("--{flag}={}", dir.join(file).display())
@@ -28,7 +43,7 @@ pub(super) fn etcd(dir: &ClusterDir) -> Vec<String> {
 }
 
 pub(super) fn api_server(dir: &ClusterDir, plan: &Plan) -> Vec<String> {
-    vec![
+    let mut flags = vec![
         "--etcd-servers=http://127.0.0.1:2379".into(),
         format!("--secure-port={}", plan.port),
         "--bind-address=0.0.0.0".into(),
@@ -47,7 +62,12 @@ pub(super) fn api_server(dir: &ClusterDir, plan: &Plan) -> Vec<String> {
         "--kubelet-preferred-address-types=InternalIP".into(),
         "--allow-privileged=true".into(),
         "--profiling=false".into(),
-    ]
+    ];
+    if plan.audit {
+        flags
+            .extend([path(dir, "audit-policy-file", AUDIT_POLICY), path(dir, "audit-log-path", "audit.log")]);
+    }
+    flags
 }
 
 pub(super) fn controller_manager(dir: &ClusterDir) -> Vec<String> {

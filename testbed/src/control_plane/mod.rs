@@ -21,6 +21,11 @@ pub(crate) const NODE: &str = "node-1";
 pub(crate) async fn start(programs: &mut Programs) -> anyhow::Result<()> {
     let (dir, plan) = (programs.dir().clone(), programs.plan().clone());
     certificates(&dir, &plan).context("cannot make the cluster's certificates")?;
+    if plan.audit {
+        let path = dir.join(flags::AUDIT_POLICY);
+        std::fs::write(&path, flags::audit_policy().to_string())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let tools = &plan.tools;
     programs.start("etcd", &tools.join("etcd-3.6.6/etcd"), flags::etcd(&dir))?;
     let kubernetes = tools.join("kubernetes-1.37.2");

@@ -52,7 +52,7 @@ pub(super) async fn grant_node(dir: &ClusterDir) -> anyhow::Result<()> {
 
 /// The definitions of the Gateway API.
 pub(super) async fn definitions(dir: &ClusterDir, plan: &Plan) -> anyhow::Result<()> {
-    let folder = plan.tools.join("gateway-api-1.7.0/crds").join(&plan.channel);
+    let folder = plan.definitions.join(&plan.channel);
     let kubectl = plan.tools.join("bin/kubectl");
     let applied = Command::new(&kubectl)
         .args(["apply", "--server-side", "-f"])

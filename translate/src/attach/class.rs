@@ -25,11 +25,8 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
         literal!("SupportedVersion"),
         "the Gateway API version is supported",
     );
-    let (value, faults) = match parameters {
-        Ok(parameters) => (Value::Class(parameters), Vec::new()),
-        Err(fault) => (Value::Absent, vec![fault]),
-    };
-    let mut output = Output::of(value);
+    let faults = parameters.clone().err().into_iter().collect();
+    let mut output = Output::of(Value::Class(parameters));
     output.report = Some(Box::new(Report {
         key: key.clone(),
         status: Some(ObjectStatus {

@@ -8,6 +8,7 @@ use proto::{ArcStr, Fault, GatewayAddress, Kind, ResourceKey, literal};
 use super::proxies::Parameters;
 use super::{
     addresses, backend_tls, conflicts, fault, frontend_tls, installed, listener, listener_set, proxies,
+    sentence,
 };
 use crate::engine::{Cx, Output};
 use crate::env::Placement;
@@ -20,9 +21,9 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let Some(Value::Class(parameters)) = cx.node(NodeKey::Class(class)) else {
         return Output::of(Value::Absent);
     };
-    let ir = resolve(key, &gateway, parameters.as_ref(), cx);
+    let ir = resolve(key, &gateway, &parameters.clone(), cx);
     let mut output = Output::of(Value::Absent);
-    if ir.accepted.holds {
+    if ir.serves {
         for listener in ir.listeners.iter().filter(|listener| listener.table.is_some()) {
             output.demands.push(NodeKey::Listener(key.clone(), listener.port));
             let table = listener.table.clone().filter(|_| listener.scheme.is_some_and(Scheme::is_http));
@@ -43,7 +44,7 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     output
 }
 
-fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx: &mut Cx<'_>) -> GatewayIr {
+fn resolve(key: &ResourceKey, gateway: &Gateway, class: &ClassParameters, cx: &mut Cx<'_>) -> GatewayIr {
     let mut faults = Vec::new();
     let mut listeners: Vec<ListenerIr> = Vec::new();
     for (index, listener) in gateway.spec.listeners.iter().enumerate() {
@@ -56,7 +57,7 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
     frontend_tls::validate_clients(key, gateway, &mut listeners, cx, &mut faults);
     conflicts::mark_overlaps(&mut listeners);
     let (addresses, refused) = addresses::resolve(key, gateway, &cx.env().placement, &mut faults);
-    let (parameters, unread) = match parameters(key, gateway, class, cx) {
+    let (parameters, unread) = match parameters(key, gateway, class, cx, &mut faults) {
         Ok(parameters) => (parameters, None),
         Err(fault) => {
             let refusal = proxies::refusal(&fault);
@@ -64,11 +65,13 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
             (Parameters::SelfManaged, Some(refusal))
         }
     };
-    let accepted = refused.or(unread).unwrap_or_else(|| accept(&listeners[..own]));
+    let valid = refused.unwrap_or_else(|| accept(&listeners[..own]));
+    let serves = valid.holds;
+    let accepted = if serves { unread.unwrap_or(valid) } else { valid };
     for listener in &mut listeners {
         let ends_tls = listener.scheme.is_some_and(Scheme::is_tls) && !listener.passthrough;
         let has_identity = !ends_tls || !listener.certificates.is_empty();
-        if accepted.holds && listener.accepted.holds && has_identity {
+        if serves && listener.accepted.holds && has_identity {
             listener.table = table_name(listener);
         }
     }
@@ -82,6 +85,7 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: Option<&ResourceKey>, cx
         ports: BTreeMap::new(),
         proxies: None,
         accepted,
+        serves,
         conditions,
         client_certificate,
         faults,
@@ -122,15 +126,24 @@ fn table_name(listener: &ListenerIr) -> Option<ArcStr> {
     })
 }
 
+/// What a class says of parameters.
+type ClassParameters = Result<Option<ResourceKey>, Fault>;
+
 /// What a parametersRef says; where proxies are no pods, nothing is read.
 fn parameters(
     key: &ResourceKey,
     gateway: &Gateway,
-    class: Option<&ResourceKey>,
+    class: &ClassParameters,
     cx: &mut Cx<'_>,
+    faults: &mut Vec<Fault>,
 ) -> Result<Parameters, Fault> {
+    let class = class.as_ref().map_err(|refusal| {
+        let name = &gateway.spec.gateway_class_name;
+        let problem = format!("GatewayClass {name} is not accepted: {}", sentence(refusal));
+        fault(key, "spec.gatewayClassName", problem, "correct the class, or choose another one")
+    })?;
     if cx.env().placement == Placement::Pods {
-        return proxies::parameters(key, gateway, class, cx);
+        return proxies::parameters(key, gateway, class.as_ref(), cx, faults);
     }
     let reference = gateway.spec.infrastructure.as_ref().and_then(|own| own.parameters_ref.as_ref());
     let Some(reference) = reference else { return Ok(Parameters::SelfManaged) };

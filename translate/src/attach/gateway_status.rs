@@ -50,7 +50,8 @@ fn reachable(addresses: &[GatewayAddress]) -> Vec<GatewayAddress> {
 }
 
 fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {
-    let listeners: Vec<ListenerStatus> = ir.of(key).map(|listener| listener_status(listener, cx)).collect();
+    let listeners: Vec<ListenerStatus> =
+        ir.of(key).map(|listener| listener_status(listener, ir, cx)).collect();
     let serving = ir.listeners.iter().any(|listener| listener.table.is_some());
     let programmed = if ir.accepted.holds && (serving || ir.listeners.iter().any(|l| l.accepted.holds)) {
         Verdict::yes(literal!("Programmed"), literal!("an Envoy has the configuration"))
@@ -76,9 +77,9 @@ fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {
     }
 }
 
-pub(super) fn listener_status(listener: &ListenerIr, cx: &mut Cx<'_>) -> ListenerStatus {
+pub(super) fn listener_status(listener: &ListenerIr, gateway: &GatewayIr, cx: &mut Cx<'_>) -> ListenerStatus {
     let attached = cx.count(IndexKey::AttachedTo(listener.owner.clone(), listener.name.clone()));
-    let programmed = if listener.table.is_some() {
+    let programmed = if listener.table.is_some() && gateway.accepted.holds {
         Verdict::yes(literal!("Programmed"), literal!("an Envoy has the configuration"))
     } else {
         let because = [&listener.accepted, &listener.resolved].into_iter().find(|verdict| !verdict.holds);

@@ -40,7 +40,7 @@ fn attached(set: &AttachedSet, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus 
         }
         refused => refused.clone(),
     };
-    let listeners = ir.of(&set.key).map(|listener| gateway_status::listener_status(listener, cx));
+    let listeners = ir.of(&set.key).map(|listener| gateway_status::listener_status(listener, ir, cx));
     ObjectStatus {
         listeners: listeners.collect(),
         conditions: conditions(&set.accepted, &programmed),

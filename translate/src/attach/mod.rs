@@ -20,6 +20,7 @@ mod listener_filters;
 mod listener_set;
 pub(crate) mod listener_set_status;
 mod namespaces;
+mod parameters;
 pub(crate) mod parent;
 pub(crate) mod policy_status;
 mod proxies;

@@ -9,6 +9,7 @@ use proto::{
 };
 use serde_json::{Map, Value};
 
+use super::parameters::{Merged, check};
 use super::{fault, sentence};
 use crate::engine::Cx;
 use crate::graph::{ListenerIr, Verdict};
@@ -47,12 +48,13 @@ pub(super) fn referent(
     Ok(key)
 }
 
-/// The parameters of a Gateway: its own over those of its class.
+/// The parameters of a Gateway: its own over those of its class. Faults that refuse nothing go to `faults`.
 pub(super) fn parameters(
     key: &ResourceKey,
     gateway: &Gateway,
     class: Option<&ResourceKey>,
     cx: &mut Cx<'_>,
+    faults: &mut Vec<Fault>,
 ) -> Result<Parameters, Fault> {
     let mut own = None;
     let reference = gateway.spec.infrastructure.as_ref().and_then(|own| own.parameters_ref.as_ref());
@@ -63,21 +65,25 @@ pub(super) fn parameters(
         let field = format!("metadata.annotations[\"{ANNOTATION}\"]");
         own = Some(referent(key, &field, &reference, &key.namespace, cx)?);
     }
-    let mut parameters = Parameters::Managed(None);
-    for layer in [class, own.as_ref()].into_iter().flatten() {
-        let Some(layer) = cx.object::<GatewayParameters>(layer) else { continue };
-        match (&layer.spec.self_managed, &layer.spec.kube, &mut parameters) {
-            (Some(_), ..) => parameters = Parameters::SelfManaged,
-            (None, Some(kube), Parameters::Managed(merged)) => {
-                merge_parameters(merged.get_or_insert_default(), kube);
-            }
-            (None, Some(kube), Parameters::SelfManaged) => {
-                parameters = Parameters::Managed(Some(kube.clone()))
-            }
-            (None, None, _) => {}
-        }
+    let layers: Vec<_> = [class, own.as_ref()]
+        .into_iter()
+        .flatten()
+        .filter_map(|key| Some((key, cx.object::<GatewayParameters>(key)?)))
+        .collect();
+    // What is below a self-managed layer is not there.
+    let managed = layers.iter().rposition(|(_, layer)| layer.spec.self_managed.is_some());
+    let layers = &layers[managed.map_or(0, |self_managed| self_managed + 1)..];
+    let layers: Vec<_> =
+        layers.iter().filter_map(|(key, layer)| Some((*key, layer.spec.kube.as_ref()?))).collect();
+    if layers.is_empty() {
+        return Ok(if managed.is_some() { Parameters::SelfManaged } else { Parameters::Managed(None) });
     }
-    Ok(parameters)
+    let mut kube = Map::new();
+    for (_, layer) in &layers {
+        merge_parameters(&mut kube, layer);
+    }
+    faults.extend(check(&Merged { gateway: key, kube: &kube, layers: &layers })?);
+    Ok(Parameters::Managed(Some(kube)))
 }
 
 /// What the proxies of an accepted Gateway need.

@@ -14,8 +14,8 @@ use crate::model::AllowedRoutes;
 pub(crate) enum Value {
     /// Nothing for readers.
     Absent,
-    /// A class of ours, with its GatewayParameters.
-    Class(Option<ResourceKey>),
+    /// A class of ours, with its GatewayParameters, or why they cannot be read.
+    Class(Result<Option<ResourceKey>, Fault>),
     Gateway(Arc<GatewayIr>),
     L4Route(Arc<L4RouteIr>),
     Backend(Arc<BackendIr>),
@@ -59,6 +59,8 @@ pub(crate) struct GatewayIr {
     /// Who runs its proxies, where they are pods and it is accepted.
     pub(crate) proxies: Option<Proxies>,
     pub(crate) accepted: Verdict,
+    /// Its listeners serve. Also if it is not accepted for its parameters: proxies that are there go on.
+    pub(crate) serves: bool,
     /// Conditions of the Gateway itself besides `Accepted` and `Programmed`.
     pub(crate) conditions: Vec<Condition>,
     /// Secret with the certificate that it shows to backends.

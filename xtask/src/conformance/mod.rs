@@ -65,25 +65,29 @@ impl Options {
 /// Runs the suite; an error if a test failed.
 pub(crate) fn run(options: &Options) -> Outcome {
     tools::testbed()?;
-    let program = tools::conformance_of(&options.version)?;
+    let program = tools::suite(&options.version)?;
     programs::build()?;
     let folder = testbed::target().join("conformance");
-    let _ = fs::remove_dir_all(folder.join("failures"));
+    let _ = fs::remove_dir_all(failures());
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let results = in_a_bed(&options.channel, options.keep, |bed| {
+    let results = in_a_bed(options, options.keep, |bed| {
         let suite = Suite { program: &program, options, bed, features: features::of(bed, options)? };
         suite.run(&folder.join("suite.log"), &folder.join("report.yaml"), options.test.as_deref(), true)
     })?;
     for test in results.failed.iter().take(EXAMINED) {
-        examine(options, &program, test, &folder.join("failures").join(test))?;
+        examine(options, &program, test)?;
     }
     conclude(options, &results, &folder)
 }
 
 /// Runs something in a bed with fleetgate in it.
-fn in_a_bed<T>(channel: &str, keep: bool, work: impl FnOnce(&Bed) -> Outcome<T>) -> Outcome<T> {
-    let bed = Bed::up("conformance", channel)?;
+fn in_a_bed<T>(options: &Options, keep: bool, work: impl FnOnce(&Bed) -> Outcome<T>) -> Outcome<T> {
+    let bed = Bed::up("conformance", &options.channel, &tools::definitions(&options.version)?)?;
     let done = install::install(&bed).and_then(|()| work(&bed));
+    let done = done.map_err(|problem| match keep_evidence(&bed, "setup") {
+        Ok(folder) => format!("{problem}; what there was then is in {}", folder.display()),
+        Err(_) => problem,
+    });
     if keep {
         eprintln!("the bed stays: cargo xtask testbed shell --name conformance, ... down --name conformance");
     } else {
@@ -92,28 +96,40 @@ fn in_a_bed<T>(channel: &str, keep: bool, work: impl FnOnce(&Bed) -> Outcome<T>)
     done
 }
 
+/// What is in the bed now, in a folder for it.
+fn keep_evidence(bed: &Bed, name: &str) -> Outcome<PathBuf> {
+    let folder = failures().join(name);
+    fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    evidence::collect(bed, &folder)?;
+    Ok(folder)
+}
+
+fn failures() -> PathBuf {
+    testbed::target().join("conformance/failures")
+}
+
 /// Runs a failed test once more, alone and without clearing up, and keeps what it leaves.
-fn examine(options: &Options, program: &Path, test: &str, folder: &Path) -> Outcome {
-    fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+fn examine(options: &Options, program: &Path, test: &str) -> Outcome {
+    let folder = failures().join(test);
+    fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     eprintln!("once more, for evidence: {test}");
-    in_a_bed(&options.channel, false, |bed| {
+    in_a_bed(options, false, |bed| {
         let suite = Suite { program, options, bed, features: features::of(bed, options)? };
         let again = suite.run(&folder.join("suite.log"), &folder.join("report.yaml"), Some(test), false)?;
         if again.failed.is_empty() {
             eprintln!("{test} passed this time: it fails only at times, or only after others");
         }
-        evidence::collect(bed, folder)
+        keep_evidence(bed, test).map(drop)
     })
 }
 
 fn conclude(options: &Options, results: &Results, folder: &Path) -> Outcome {
     println!("\n{results}");
     if !results.failed.is_empty() {
-        let kept = folder.join("failures");
         return Err(format!(
             "{} tests failed; what they left is in {}",
             results.failed.len(),
-            kept.display()
+            failures().display()
         ));
     }
     if results.passed.is_empty() {

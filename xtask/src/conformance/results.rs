@@ -7,6 +7,8 @@ use std::fmt;
 pub(super) struct Results {
     pub(super) passed: Vec<String>,
     pub(super) failed: Vec<String>,
+    /// What the last failed assertion says.
+    pub(super) message: Option<String>,
     skipped: usize,
     begun: usize,
 }
@@ -25,10 +27,13 @@ impl Results {
         } else if let Some(name) = line.strip_prefix("--- PASS: ").and_then(test) {
             self.passed.push(name);
         } else if let Some(name) = line.strip_prefix("--- FAIL: ").and_then(test) {
-            eprintln!("FAILED  {name}");
+            let why = self.message.take().map(|why| format!(": {why}")).unwrap_or_default();
+            eprintln!("FAILED  {name}{why}");
             self.failed.push(name);
         } else if line.strip_prefix("--- SKIP: ").and_then(test).is_some() {
             self.skipped += 1;
+        } else if let Some(message) = line.strip_prefix("Messages:") {
+            self.message = Some(message.trim().to_owned());
         }
     }
 }
@@ -62,6 +67,7 @@ mod tests {
             "        --- PASS: TestConformance/HTTPRouteWeight/Requests_should_have_a_distribution (0.50s)",
             "    --- FAIL: TestConformance/GatewayModifyListeners (60.00s)",
             "    --- SKIP: TestConformance/UDPRoute (0.00s)",
+            "        \tMessages:   \terror waiting for pods",
             "--- FAIL: TestConformance (90.00s)",
         ] {
             results.hear(line);
@@ -69,6 +75,7 @@ mod tests {
         let expected = Results {
             passed: vec!["HTTPRouteWeight".to_owned()],
             failed: vec!["GatewayModifyListeners".to_owned()],
+            message: Some("error waiting for pods".to_owned()),
             skipped: 1,
             begun: 1,
         };

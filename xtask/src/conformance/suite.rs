@@ -40,7 +40,11 @@ impl Suite<'_> {
         }
         let status = child.wait().map_err(|error| format!("lost sight of the suite: {error}"))?;
         if !status.success() && results.failed.is_empty() {
-            return Err(format!("the suite ended with {status}; see {}", log.display()));
+            let why = results.message.as_deref().unwrap_or("it does not say why");
+            return Err(format!(
+                "the suite ended with {status} before its tests: {why}; see {}",
+                log.display()
+            ));
         }
         Ok(results)
     }
@@ -65,7 +69,8 @@ impl Suite<'_> {
             format!("--usable-address={}", ADDRESSES.0),
             format!("--unusable-address={}", ADDRESSES.1),
             format!("--cleanup-test-resources={clear}"),
-            format!("--allow-crds-mismatch={}", options.version != crate::tools::GATEWAY_API_VERSION),
+            // The bed ends with them.
+            "--cleanup-base-resources=false".to_owned(),
         ];
         arguments.push(match test {
             Some(test) => format!("--run-test={test}"),

@@ -6,12 +6,15 @@ use crate::command::{cargo, command, run, works};
 use crate::{Outcome, root};
 
 mod envoy;
+mod gateway_api;
+mod go;
 mod kubectl;
 mod kubernetes;
 mod pip;
 
 pub(crate) use envoy::envoy;
-pub(crate) use kubernetes::{GATEWAY_API_VERSION, conformance_of};
+pub(crate) use gateway_api::{GATEWAY_API_VERSION, definitions, suite};
+pub(crate) use kubernetes::nats_server;
 
 /// Version of cargo-deny.
 const CARGO_DENY: &str = "0.20.2";
@@ -19,15 +22,16 @@ const CARGO_DENY: &str = "0.20.2";
 /// What a tool is called, and how to get its path.
 type Tool = (&'static str, fn() -> Outcome<PathBuf>);
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 9] = [
     ("envoy", envoy),
     ("etcd", kubernetes::etcd),
     ("kube-apiserver", kubernetes::api_server),
     ("kube-controller-manager", kubernetes::controller_manager),
     ("kubectl", kubectl::kubectl),
     ("helm", kubectl::helm),
-    ("echo-basic", kubernetes::echo_basic),
-    ("conformance", kubernetes::conformance),
+    ("echo-basic", gateway_api::echo_basic),
+    ("nats-server", kubernetes::nats_server),
+    ("conformance", gateway_api::pinned_suite),
 ];
 
 pub(crate) fn run_tools(print: Option<&str>) -> Outcome {
@@ -43,7 +47,7 @@ pub(crate) fn run_tools(print: Option<&str>) -> Outcome {
             for (name, path) in TOOLS {
                 eprintln!("{name}: {}", path()?.display());
             }
-            eprintln!("definitions of the Gateway API: {}", kubernetes::definitions()?.display());
+            eprintln!("definitions of the Gateway API: {}", gateway_api::pinned_definitions()?.display());
         }
     }
     Ok(())
@@ -75,8 +79,9 @@ pub(crate) fn testbed() -> Outcome {
         kubernetes::controller_manager,
         kubectl::kubectl,
         kubectl::helm,
-        kubernetes::echo_basic,
-        kubernetes::definitions,
+        gateway_api::echo_basic,
+        kubernetes::nats_server,
+        gateway_api::pinned_definitions,
     ] {
         path()?;
     }

@@ -9,7 +9,7 @@ use kube::Client;
 use proto::{ArcStr, Kind, ObjectStatus, Proxies, ResourceKey};
 use tokio::sync::{mpsc, watch};
 
-use crate::kubernetes::proxies::{Controller, Settings, Wanted, deploy};
+use crate::kubernetes::proxies::{Ask, Controller, Settings, Wanted, deploy};
 use crate::pki::Authority;
 use crate::status::Statuses;
 
@@ -42,13 +42,14 @@ impl Leading {
     async fn lead(self) {
         let (updates, receiver) = mpsc::channel(64);
         let (wanted, proxies) = mpsc::channel(64);
-        let statuses = Arc::clone(&self.statuses);
+        let (statuses, ours) = (Arc::clone(&self.statuses), Arc::clone(&self.statuses));
         let controller = Controller {
             client: self.client.clone(),
             settings: self.settings,
             seen: self.seen.clone(),
             authorities: self.authorities,
             tell: Box::new(move |gateway, deployed| statuses.deployed(gateway, deployed)),
+            is_ours: Box::new(move |gateway| ours.has(gateway)),
         };
         tokio::join!(
             status::write(self.client, self.controller, self.seen, receiver),
@@ -62,15 +63,18 @@ impl Leading {
 async fn forward_statuses(
     statuses: Arc<Statuses>,
     updates: mpsc::Sender<StatusUpdate>,
-    deploy: mpsc::Sender<(ResourceKey, Wanted)>,
+    deploy: mpsc::Sender<Ask>,
 ) {
     let mut changes = statuses.changes();
     let mut deployed: HashMap<ResourceKey, Proxies> = HashMap::new();
+    let mut told_all = false;
     loop {
+        // Asked before: what was listed then has been taken below.
+        let all = statuses.is_listed();
         for (key, status) in statuses.take_changed() {
             if key.kind == Kind::GATEWAY
                 && let Some(wanted) = wanted(&mut deployed, &key, status.as_ref())
-                && deploy.send((key.clone(), wanted)).await.is_err()
+                && deploy.send(Ask::Gateway(key.clone(), wanted)).await.is_err()
             {
                 return;
             }
@@ -78,6 +82,10 @@ async fn forward_statuses(
                 return;
             }
         }
+        if all && !told_all && deploy.send(Ask::Prune).await.is_err() {
+            return;
+        }
+        told_all |= all;
         if changes.changed().await.is_err() {
             return;
         }

@@ -3,7 +3,7 @@
 use proto::{PROXY_METRICS_PORT, PROXY_READINESS_PORT, ResourceKey};
 use serde_json::{Value, json};
 
-use super::parameters::Stats;
+use super::parameters::Parameters;
 use super::{Settings, names};
 use crate::envoy::{Module, Xds, bootstrap, server_names};
 
@@ -13,18 +13,29 @@ pub(super) const ADMIN_PORT: u16 = 19000;
 pub(super) const CONFIG_DIR: &str = "/etc/envoy";
 /// Where the Secret with the proxy's identity is.
 pub(super) const IDENTITY_DIR: &str = "/etc/fleetgate/xds";
+/// Where the container `sds` hands out a mesh's certificates.
+pub(super) const SDS_PORT: u16 = 8234;
 const ADMIN_CLUSTER: &str = "admin_port_cluster";
+const SDS_CLUSTER: &str = "gateway_proxy_sds";
+/// Where readiness probes of k8sgateway's users ask.
+const HEALTH_PATH: &str = "/envoy-hc";
+/// The HTTP filters in a [`listener`].
+const FILTERS: &str = "/filter_chains/0/filters/0/typed_config/http_filters";
 
 /// The files of the ConfigMap, by name.
-pub(super) fn files(gateway: &ResourceKey, settings: &Settings, stats: &Stats) -> Vec<(&'static str, Value)> {
+pub(super) fn files(
+    gateway: &ResourceKey,
+    settings: &Settings,
+    parameters: &Parameters,
+) -> Vec<(&'static str, Value)> {
     vec![
-        ("envoy.yaml", envoy(gateway, settings, stats)),
+        ("envoy.yaml", envoy(gateway, settings, parameters)),
         ("xds-certificate.yaml", sds("xds_certificate", "tls_certificate", certificate())),
         ("xds-authority.yaml", sds("xds_authority", "validation_context", authority(&settings.xds_host))),
     ]
 }
 
-fn envoy(gateway: &ResourceKey, settings: &Settings, stats: &Stats) -> Value {
+fn envoy(gateway: &ResourceKey, settings: &Settings, parameters: &Parameters) -> Value {
     let xds = Xds::Files { host: &settings.xds_host, port: settings.xds_port, dir: CONFIG_DIR };
     let mut made = bootstrap(&gateway.namespaced_name(), xds, Module::Elsewhere);
     // The pod's name is the node's id, and comes from the command line.
@@ -37,7 +48,28 @@ fn envoy(gateway: &ResourceKey, settings: &Settings, stats: &Stats) -> Value {
         // A proxy that has no configuration yet is not ready, however long it takes.
         made["dynamic_resources"][config]["initial_fetch_timeout"] = "0s".into();
     }
-    let mut listeners = vec![listener("readiness_listener", PROXY_READINESS_PORT, &[("/ready", "/ready")])];
+    made["static_resources"]["listeners"] = listeners(parameters).into();
+    if let Some(clusters) = made["static_resources"]["clusters"].as_array_mut() {
+        clusters.push(cluster(ADMIN_CLUSTER, ADMIN_PORT));
+        if parameters.istio.is_on() {
+            let mut sds = cluster(SDS_CLUSTER, SDS_PORT);
+            sds["typed_extension_protocol_options"] = http2();
+            clusters.push(sds);
+        }
+    }
+    made
+}
+
+/// Those that are there whatever the Gateway has.
+fn listeners(parameters: &Parameters) -> Vec<Value> {
+    let stats = &parameters.stats;
+    let mut readiness = listener("readiness_listener", PROXY_READINESS_PORT, &[("/ready", "/ready")]);
+    if parameters.pod_template.readiness_probe.is_some()
+        && let Some(filters) = readiness.pointer_mut(FILTERS).and_then(Value::as_array_mut)
+    {
+        filters.insert(0, health_check());
+    }
+    let mut listeners = vec![readiness];
     if stats.enabled {
         let mut routes = vec![("/ready", "/ready"), ("/metrics", stats.route_prefix_rewrite.as_str())];
         if stats.enable_stats_route {
@@ -45,19 +77,39 @@ fn envoy(gateway: &ResourceKey, settings: &Settings, stats: &Stats) -> Value {
         }
         listeners.push(listener("prometheus_listener", PROXY_METRICS_PORT, &routes));
     }
-    made["static_resources"]["listeners"] = listeners.into();
-    if let Some(clusters) = made["static_resources"]["clusters"].as_array_mut() {
-        clusters.push(json!({
-            "name": ADMIN_CLUSTER,
-            "type": "STATIC",
-            "connect_timeout": "5s",
-            "load_assignment": {
-                "cluster_name": ADMIN_CLUSTER,
-                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket("127.0.0.1", ADMIN_PORT)}}]}],
-            },
-        }));
-    }
-    made
+    listeners
+}
+
+/// A cluster of one endpoint in the pod.
+fn cluster(name: &str, port: u16) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket("127.0.0.1", port)}}]}],
+        },
+    })
+}
+
+fn http2() -> Value {
+    json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }})
+}
+
+/// Answers by itself: 200, and 503 once the proxy drains.
+fn health_check() -> Value {
+    json!({
+        "name": "envoy.filters.http.health_check",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck",
+            "pass_through_mode": false,
+            "headers": [{"name": ":path", "string_match": {"exact": HEALTH_PATH}}],
+        },
+    })
 }
 
 fn socket(address: &str, port: u16) -> Value {

@@ -31,6 +31,18 @@ pub(crate) enum Wanted {
     Nothing,
 }
 
+/// What the controller is asked to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    /// See to the proxies of a Gateway.
+    Gateway(ResourceKey, Wanted),
+    /// All Gateways are known: take away what is left of those that moved to another class while nobody led.
+    Prune,
+}
+
+/// Says whether a Gateway is ours, or at least nobody else's.
+pub(crate) type IsOurs = dyn Fn(&ResourceKey) -> bool + Send + Sync;
+
 /// Takes what came of a Gateway's proxies.
 pub(crate) type Tell = dyn Fn(&ResourceKey, Option<Deployed>) + Send + Sync;
 
@@ -46,6 +58,8 @@ pub(crate) struct Controller {
     pub(crate) authorities: watch::Receiver<Arc<Authority>>,
     /// Is told what came of it; none if there is nothing of ours any more.
     pub(crate) tell: Box<Tell>,
+    /// Counts from [`Ask::Prune`] on.
+    pub(crate) is_ours: Box<IsOurs>,
 }
 
 struct State {
@@ -55,37 +69,31 @@ struct State {
     applied: HashMap<ResourceKey, Applied>,
     owned: Owned,
     listed: BTreeSet<What>,
+    /// [`Ask::Prune`] waits for all to be listed.
+    prune: bool,
     due: Due,
     jobs: JoinSet<Option<Outcome>>,
     of: HashMap<Id, ResourceKey>,
 }
 
 /// Deploys what is wanted until nobody wants anything any more; what is there then stays.
-pub(crate) async fn deploy(controller: Controller, mut wanted: mpsc::Receiver<(ResourceKey, Wanted)>) {
+pub(crate) async fn deploy(controller: Controller, mut asked: mpsc::Receiver<Ask>) {
     let (sender, mut told) = mpsc::channel(256);
     let mut watches = JoinSet::new();
     for what in What::ALL {
         watches.spawn(watch(controller.client.clone(), what, sender.clone()));
     }
     let mut authorities = controller.authorities.clone();
-    let mut state = State {
-        settings: Arc::new(controller.settings.clone()),
-        controller,
-        wanted: HashMap::new(),
-        applied: HashMap::new(),
-        owned: Owned::default(),
-        listed: BTreeSet::new(),
-        due: Due::default(),
-        jobs: JoinSet::new(),
-        of: HashMap::new(),
-    };
+    let mut state = State::new(controller);
     loop {
+        state.prune();
         state.start();
         let next = state.due.next().filter(|_| state.may_start());
         let wake = tokio::time::sleep_until(next.unwrap_or_else(|| Instant::now() + LOOK_AGAIN));
         tokio::select! {
-            one = wanted.recv() => match one {
-                Some((gateway, wanted)) => state.want(gateway, wanted),
+            one = asked.recv() => match one {
+                Some(Ask::Gateway(gateway, wanted)) => state.want(gateway, wanted),
+                Some(Ask::Prune) => state.prune = true,
                 None => return,
             },
             Some(one) = told.recv() => state.hear(one),
@@ -101,9 +109,47 @@ pub(crate) async fn deploy(controller: Controller, mut wanted: mpsc::Receiver<(R
 }
 
 impl State {
+    fn new(controller: Controller) -> State {
+        State {
+            settings: Arc::new(controller.settings.clone()),
+            controller,
+            wanted: HashMap::new(),
+            applied: HashMap::new(),
+            owned: Owned::default(),
+            listed: BTreeSet::new(),
+            prune: false,
+            due: Due::default(),
+            jobs: JoinSet::new(),
+            of: HashMap::new(),
+        }
+    }
+
+    /// Before all is known that is there, everything would look as if it were missing.
+    fn all_listed(&self) -> bool {
+        self.listed.len() == What::ALL.len()
+    }
+
     fn may_start(&self) -> bool {
-        // Before all is known that is there, everything would look as if it were missing.
-        self.listed.len() == What::ALL.len() && self.due.under_way() < AT_A_TIME
+        self.all_listed() && self.due.under_way() < AT_A_TIME
+    }
+
+    /// Once: from then on each Gateway that moves away is told of.
+    fn prune(&mut self) {
+        if !self.prune || !self.all_listed() {
+            return;
+        }
+        self.prune = false;
+        let is_left = |gateway: &&ResourceKey| {
+            !self.wanted.contains_key(*gateway)
+                && !(self.controller.is_ours)(gateway)
+                // One that is gone takes all with it.
+                && self.controller.seen.get(gateway).is_some()
+        };
+        let left: Vec<ResourceKey> = self.owned.gateways().filter(is_left).cloned().collect();
+        for gateway in left {
+            tracing::info!("{gateway} is not ours any more: its proxies are taken away");
+            self.want(gateway, Wanted::Nothing);
+        }
     }
 
     fn want(&mut self, gateway: ResourceKey, wanted: Wanted) {
@@ -212,3 +258,6 @@ impl State {
         self.due.done(gateway, Some(Instant::now() + wait.clamp(Duration::from_secs(60), LOOK_AGAIN)));
     }
 }
+
+#[cfg(test)]
+mod tests;

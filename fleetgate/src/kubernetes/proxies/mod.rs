@@ -20,7 +20,7 @@ mod parameters;
 mod render;
 mod retry;
 
-pub(crate) use controller::{Controller, Wanted, deploy};
+pub(crate) use controller::{Ask, Controller, Wanted, deploy};
 
 use proto::{ArcStr, Condition, GatewayAddress};
 

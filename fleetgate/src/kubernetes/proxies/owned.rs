@@ -109,6 +109,11 @@ impl Owned {
         self.gateways.get(gateway).cloned().unwrap_or_default()
     }
 
+    /// Gateways of which there are objects.
+    pub(super) fn gateways(&self) -> impl Iterator<Item = &ResourceKey> {
+        self.gateways.iter().filter(|(_, objects)| !objects.is_empty()).map(|(gateway, _)| gateway)
+    }
+
     /// Takes in a change; the Gateway, if it must be looked at.
     pub(super) fn change(&mut self, change: Change) -> Option<ResourceKey> {
         let Change { what, namespace, name, state } = change;
@@ -132,11 +137,11 @@ impl Owned {
 
 /// What a watch tells.
 pub(super) struct Change {
-    what: What,
-    namespace: String,
-    name: String,
+    pub(super) what: What,
+    pub(super) namespace: String,
+    pub(super) name: String,
     /// None: gone.
-    state: Option<(ResourceKey, Observed)>,
+    pub(super) state: Option<(ResourceKey, Observed)>,
 }
 
 /// From the watches to the controller.

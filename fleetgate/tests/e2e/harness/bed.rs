@@ -48,11 +48,20 @@ pub(crate) struct Bed {
 impl Bed {
     /// Starts one; none if this machine cannot.
     pub(crate) fn up() -> Option<Bed> {
-        Bed::with_channel("standard")
+        Bed::with(&[])
     }
 
     /// Starts one with a release channel of the Gateway API.
     pub(crate) fn with_channel(channel: &str) -> Option<Bed> {
+        Bed::with(&["--channel", channel])
+    }
+
+    /// Starts one that notes each request to its API server (see [`Bed::audit`]).
+    pub(crate) fn with_audit() -> Option<Bed> {
+        Bed::with(&["--audit"])
+    }
+
+    fn with(flags: &[&str]) -> Option<Bed> {
         let binary = Path::new(env!("CARGO_BIN_EXE_fleetgate"));
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join(".tools");
         let program = binary.with_file_name("testbed");
@@ -71,10 +80,11 @@ impl Bed {
         let known = json!({
             "fleetgate": {"program": binary},
             "envoy": {"program": envoy.to_str(), "env": module},
+            // Listens where its probe asks.
+            "sds": {"program": binary.with_file_name("echo"), "args": ["--listen", "0.0.0.0:8234", "--name", "sds"]},
         });
         std::fs::write(&images, known.to_string()).unwrap();
-        let up =
-            bed.command("up").args(["--channel", channel]).arg("--images").arg(&images).output().unwrap();
+        let up = bed.command("up").args(flags).arg("--images").arg(&images).output().unwrap();
         assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
         Some(bed)
     }
@@ -82,6 +92,13 @@ impl Bed {
     /// Its folder.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Requests to the API server, as audit.k8s.io/v1 has them.
+    pub(crate) fn audit(&self) -> Vec<Value> {
+        let log = std::fs::read_to_string(self.path().join("default/0/audit.log")).unwrap();
+        // The last line may be half written.
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     fn command(&self, verb: &str) -> Command {

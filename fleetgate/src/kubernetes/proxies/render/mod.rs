@@ -1,6 +1,10 @@
 //! The objects of a Gateway's proxies: a pure function of what they are made of.
 
+mod ai;
+mod container;
 mod deployment;
+mod envoy;
+mod istio;
 mod scaling;
 mod service;
 
@@ -44,19 +48,27 @@ pub(super) struct Ingredients<'a> {
 /// Renders them in the order in which they are needed.
 pub(super) fn render(from: &Ingredients<'_>) -> Vec<Rendered> {
     let config = from.config_map();
-    let hash = blake3::hash(config["data"].to_string().as_bytes()).to_hex();
+    let stats = ai::stats(from);
+    let hash = hash([Some(&config), stats.as_ref().map(|(_, stats)| stats)].into_iter().flatten());
     let name = names::proxy(from.gateway);
     let mut all = vec![
         (What::ServiceAccount, name.clone(), from.service_account()),
         (What::Secret, name.clone(), from.secret()),
         (What::ConfigMap, name.clone(), config),
     ];
+    all.extend(stats.map(|(name, stats)| (What::ConfigMap, name, stats)));
     let services = service::services(from).into_iter();
     all.extend(services.map(|(name, service)| (What::Service, name, service)));
-    all.push((What::Deployment, name.clone(), deployment::deployment(from, &hash.as_str()[..16])));
+    all.push((What::Deployment, name.clone(), deployment::deployment(from, &hash)));
     all.extend(scaling::autoscaler(from).map(|object| (What::HorizontalPodAutoscaler, name.clone(), object)));
     all.extend(scaling::budget(from).map(|object| (What::PodDisruptionBudget, name, object)));
     all.into_iter().map(|(what, name, object)| Rendered { what, name, object }).collect()
+}
+
+/// Another one if the content of a ConfigMap is.
+fn hash<'a>(configs: impl Iterator<Item = &'a Value>) -> String {
+    let data: String = configs.map(|config| config["data"].to_string()).collect();
+    blake3::hash(data.as_bytes()).to_hex()[..16].to_owned()
 }
 
 impl Ingredients<'_> {
@@ -92,8 +104,12 @@ impl Ingredients<'_> {
     }
 
     fn plain(&self, what: What) -> Value {
+        self.named(what, &names::proxy(self.gateway))
+    }
+
+    fn named(&self, what: What, name: &str) -> Value {
         let none = BTreeMap::new();
-        self.object(what, &names::proxy(self.gateway), (&none, &none))
+        self.object(what, name, (&none, &none))
     }
 
     fn service_account(&self) -> Value {
@@ -112,7 +128,7 @@ impl Ingredients<'_> {
     }
 
     fn config_map(&self) -> Value {
-        let files = bootstrap::files(self.gateway, self.settings, &self.parameters.stats);
+        let files = bootstrap::files(self.gateway, self.settings, self.parameters);
         let mut object = self.plain(What::ConfigMap);
         let text = |(name, content): (&str, Value)| (name.to_owned(), Value::String(content.to_string()));
         object["data"] = Value::Object(files.into_iter().map(text).collect());

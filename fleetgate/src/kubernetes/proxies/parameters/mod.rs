@@ -1,5 +1,9 @@
 //! `GatewayParameters.spec.kube` of k8sgateway 1.18, as far as it concerns what is deployed.
 
+mod ai;
+mod image;
+mod istio;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
@@ -9,16 +13,23 @@ use k8s_openapi::api::core::v1::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+pub(super) use ai::AiExtension;
+pub(super) use image::Image;
+pub(super) use istio::{Istio, IstioProxyContainer, SdsContainer};
+
 /// All of it; what is absent has a default.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Parameters {
     pub(super) deployment: Deployment,
     pub(super) envoy_container: EnvoyContainer,
+    pub(super) sds_container: SdsContainer,
+    pub(super) istio: Istio,
     pub(super) pod_template: PodTemplate,
     pub(super) service: Service,
     pub(super) service_account: Extra,
     pub(super) stats: Stats,
+    pub(super) ai_extension: AiExtension,
     pub(super) floating_user_id: bool,
     /// Not of k8sgateway: `spec` of an autoscaler, of which the target is set.
     pub(super) horizontal_pod_autoscaler: Option<Map<String, Value>>,
@@ -40,41 +51,6 @@ pub(super) struct EnvoyContainer {
     pub(super) bootstrap: EnvoyBootstrap,
     pub(super) security_context: Option<SecurityContext>,
     pub(super) resources: Option<ResourceRequirements>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Image {
-    registry: Option<String>,
-    repository: Option<String>,
-    tag: Option<String>,
-    digest: Option<String>,
-    pub(super) pull_policy: Option<String>,
-}
-
-impl Image {
-    /// The image, each part of it in the place of the default's.
-    pub(super) fn or(&self, default: &str) -> String {
-        let (name, tag) = match default.rsplit_once(':') {
-            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
-            _ => (default, None),
-        };
-        let (registry, repository) = match name.rsplit_once('/') {
-            Some((registry, repository)) => (Some(registry), repository),
-            None => (None, name),
-        };
-        let registry = self.registry.as_deref().or(registry);
-        let repository = self.repository.as_deref().unwrap_or(repository);
-        let tag = self.tag.as_deref().or(tag);
-        let mut image = registry.map(|registry| format!("{registry}/")).unwrap_or_default() + repository;
-        if let Some(tag) = tag {
-            image = format!("{image}:{tag}");
-        }
-        match &self.digest {
-            Some(digest) => format!("{image}@{digest}"),
-            None => image,
-        }
-    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -172,20 +148,7 @@ impl Parameters {
 mod tests {
     use serde_json::json;
 
-    use super::{Image, Parameters};
-
-    #[test]
-    fn parts_of_an_image_replace_those_of_the_default() {
-        let image = |value| serde_json::from_value::<Image>(value).unwrap().or("example.com/a/envoy:1");
-        assert_eq!(image(json!({})), "example.com/a/envoy:1");
-        assert_eq!(image(json!({"tag": "2"})), "example.com/a/envoy:2");
-        assert_eq!(
-            image(json!({"registry": "r", "repository": "x", "digest": "sha256:0"})),
-            "r/x:1@sha256:0"
-        );
-        assert_eq!(Image::default().or("envoy"), "envoy");
-        assert_eq!(Image::default().or("host:5000/envoy"), "host:5000/envoy");
-    }
+    use super::Parameters;
 
     #[test]
     fn what_cannot_be_read_is_named() {
