@@ -173,18 +173,18 @@ impl Writer {
                 }
             }
         }
-        self.to_sled(&events)
+        self.hand_over(&events)
     }
 
     /// Sled takes what only the journal has.
     fn settle(&mut self) -> Result<(), Error> {
         self.database.reopen()?;
         self.forget_settled();
-        if self.tail.is_empty() { Ok(()) } else { self.to_sled(&[]) }
+        if self.tail.is_empty() { Ok(()) } else { self.hand_over(&[]) }
     }
 
     /// What only the journal has, and more, in one batch.
-    fn to_sled(&mut self, more: &[Prepared]) -> Result<(), Error> {
+    fn hand_over(&mut self, more: &[Prepared]) -> Result<(), Error> {
         let (mut batch, mut revision) = (Batch::default(), self.database.settled());
         for event in self.tail.iter().chain(more) {
             revision = revision.next();
