@@ -39,7 +39,7 @@ fn page() -> String {
         };
         writeln!(page, "| {feature} | {level} | {place} |").unwrap();
     }
-    writeln!(page, "\n{} features: of profile GATEWAY-HTTP all that there are. {UNTESTED}", all.len())
+    writeln!(page, "\n{} features: of profiles GATEWAY-HTTP, GATEWAY-GRPC, GATEWAY-TLS and GATEWAY-TCP all that there are. {UNTESTED}", all.len())
         .unwrap();
     page.push_str("\n## Kinds that are read\n\n| kind | group | status is written |\n|---|---|---|\n");
     for kind in ingest::kubernetes::kinds() {

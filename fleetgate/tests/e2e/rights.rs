@@ -54,6 +54,24 @@ spec:
   parentRefs: [{name: rights}]
   rules: [{backendRefs: [{name: secure, port: 443}]}]
 ---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: rights, namespace: default}
+spec: {parentRefs: [{name: rights}], rules: [{backendRefs: [{name: secure, port: 443}]}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: rights, namespace: default}
+spec:
+  parentRefs: [{name: rights}]
+  hostnames: [a.example.com]
+  rules: [{backendRefs: [{name: secure, port: 443}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: rights, namespace: default}
+spec: {parentRefs: [{name: rights}], rules: [{backendRefs: [{name: secure, port: 443}]}]}
+---
 apiVersion: coordination.k8s.io/v1
 kind: Lease
 metadata: {name: gone, namespace: fleetgate-system, labels: {fleetgate.dev/replica: "true"}}
@@ -64,7 +82,7 @@ spec: {holderIdentity: gone}
 type Right = (String, String, String, String);
 
 /// What is read and nothing else: listed by its watch. Only API servers that cannot do that are asked for pages.
-const STREAMED: [&str; 11] = [
+const STREAMED: [&str; 14] = [
     "backendtlspolicies",
     "clustertrustbundles",
     "customresourcedefinitions",
@@ -72,10 +90,13 @@ const STREAMED: [&str; 11] = [
     "gatewayclasses",
     "gatewayparameters",
     "gateways",
+    "grpcroutes",
     "httproutes",
     "listenersets",
     "namespaces",
     "referencegrants",
+    "tcproutes",
+    "tlsroutes",
 ];
 
 /// A right that need not have been used.
@@ -109,6 +130,11 @@ fn use_the_rest(bed: &Bed) {
     until(
         "kubectl get backendtlspolicy rights -o jsonpath='{.status.ancestors[*].conditions}' | grep -q Accepted",
     );
+    for kind in ["grpcroute", "tlsroute", "tcproute"] {
+        until(&format!(
+            "kubectl get {kind} rights -o jsonpath='{{.status.parents[*].conditions}}' | grep -q Accepted"
+        ));
+    }
     until("kubectl get hpa,pdb gloo-proxy-rights");
     bed.shell(r#"kubectl patch gatewayparameters rights --type json -p '[{"op": "replace", "path": "/spec", "value": {"selfManaged": {}}}]'"#);
     let kinds = "deployments,services,serviceaccounts,configmaps,secrets,hpa,pdb";
