@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use proto::{Delta, Event, ResourceKey, Revision};
 use store::{EventLog, Snapshot, SnapshotStore};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, block_in_place};
 use translate::{Engine, Env};
 
 pub use blame::Blame;
@@ -31,6 +32,8 @@ use blame::Blames;
 const TOGETHER: usize = 256;
 /// Events of one append at most.
 const APPEND: usize = 256;
+/// Events of a batch that takes milliseconds to translate.
+const LARGE: usize = 32;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
@@ -177,7 +180,8 @@ impl Shard {
         let before = self.revision;
         self.revision = revision;
         let engine = &mut self.engine;
-        match catch_unwind(AssertUnwindSafe(|| engine.apply(revision, &batch))) {
+        let translate = || catch_unwind(AssertUnwindSafe(|| engine.apply(revision, &batch)));
+        match making_room(batch.len(), translate) {
             Ok(delta) => {
                 counts::hop("translated", observed);
                 counts::stages(self.engine.stats());
@@ -287,6 +291,12 @@ impl Shard {
             }
         }));
     }
+}
+
+/// Translates a batch. A large one takes long enough to let another thread serve the proxies meanwhile.
+fn making_room<T>(events: usize, translate: impl FnOnce() -> T) -> T {
+    let has_others = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if events > LARGE && has_others { block_in_place(translate) } else { translate() }
 }
 
 /// Waits until it is told to stop; nobody left to tell means the same.

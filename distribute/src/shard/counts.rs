@@ -42,6 +42,9 @@ pub(super) fn events(batch: &[Event]) {
 pub(super) fn stages(stats: &Stats) {
     for (stage, counts) in &stats.stages {
         let stage = *stage;
+        if counts.dirty == 0 {
+            continue;
+        }
         metrics::gauge!("fleetgate_nodes", "stage" => stage).set(counts.nodes as f64);
         metrics::counter!("fleetgate_nodes_dirty_total", "stage" => stage).increment(counts.dirty as u64);
         metrics::counter!("fleetgate_nodes_recomputed_total", "stage" => stage)

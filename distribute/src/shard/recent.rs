@@ -22,6 +22,8 @@ pub struct Recent {
 #[derive(Debug, Default)]
 struct Inner {
     deltas: VecDeque<Entry>,
+    /// How many of them no ACK has closed.
+    open: usize,
     /// What each connected proxy has ACKed, by scope.
     proxies: BTreeMap<ResourceKey, BTreeMap<String, Revision>>,
 }
@@ -65,6 +67,12 @@ pub struct RecentResource {
     pub bytes: usize,
 }
 
+impl RecentDelta {
+    fn is_open(&self) -> bool {
+        self.acked_ms.is_none() && self.observed_unix_nanos > 0
+    }
+}
+
 impl Recent {
     /// Summaries of the deltas after a revision, oldest first.
     pub fn since(&self, revision: Revision) -> Vec<RecentDelta> {
@@ -90,10 +98,14 @@ impl Recent {
             }
         }
         let mut inner = self.lock();
-        if inner.deltas.len() == KEPT {
-            inner.deltas.pop_front();
+        if inner.deltas.len() == KEPT
+            && let Some(oldest) = inner.deltas.pop_front()
+        {
+            inner.open -= usize::from(oldest.summary.is_open());
         }
-        inner.deltas.push_back(Entry { summary: summary(delta), scopes });
+        let summary = summary(delta);
+        inner.open += usize::from(summary.is_open());
+        inner.deltas.push_back(Entry { summary, scopes });
     }
 
     pub(super) fn feedback(&self, feedback: &Feedback) {
@@ -127,13 +139,20 @@ impl Inner {
         let has = |scope: &ResourceKey, revision: Revision| {
             proxies.get(scope).is_none_or(|proxies| proxies.values().all(|acked| *acked >= revision))
         };
-        for Entry { summary, scopes } in &mut self.deltas {
-            if summary.acked_ms.is_some() || summary.observed_unix_nanos <= 0 {
+        // The newest first: hardly ever is an older one open.
+        let mut open = self.open;
+        for Entry { summary, scopes } in self.deltas.iter_mut().rev() {
+            if open == 0 {
+                break;
+            }
+            if !summary.is_open() {
                 continue;
             }
+            open -= 1;
             let anyone = scopes.iter().any(|scope| proxies.get(scope).is_some_and(|all| !all.is_empty()));
             if anyone && scopes.iter().all(|scope| has(scope, summary.revision)) {
                 summary.acked_ms = Some((now - summary.observed_unix_nanos) as f64 / 1e6);
+                self.open -= 1;
             }
         }
     }

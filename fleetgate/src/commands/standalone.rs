@@ -19,7 +19,8 @@ use crate::args::{LogLevel, Standalone};
 pub(super) fn run(args: Standalone) -> anyhow::Result<()> {
     share_one_heap();
     log_to_stderr(args.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // A change goes from task to task; with a second worker each step may wake it. What takes long makes room for others.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     match args.config.clone() {
         Some(config) => runtime.block_on(directory::run(args, config)),
         None => runtime.block_on(kubernetes::run(args)),

@@ -1,5 +1,6 @@
 //! The status of every object and proxy: reports of the translator, joined with what the proxies say.
 
+mod compare;
 mod faults;
 mod gateway;
 mod join;
@@ -7,7 +8,6 @@ mod transitions;
 pub(crate) mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use distribute::Feedback;
@@ -17,6 +17,7 @@ use proto::{ArcStr, Delta, Kind, ObjectStatus, Proxies, Report, ResourceKey, Rev
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use compare::{differs_in_routes_only, hash, is_accepted};
 use faults::FaultLog;
 pub(crate) use faults::Locate;
 use gateway::Gateway;
@@ -509,28 +510,6 @@ impl Inner {
             entry.times.update(&status, now());
         }
     }
-}
-
-/// Equal on all replicas; routes that come and go make no other one.
-fn hash(status: &ObjectStatus) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    without_routes(status).hash(&mut hasher);
-    hasher.finish()
-}
-
-fn is_accepted(status: &ObjectStatus) -> bool {
-    status.conditions.iter().any(|condition| condition.kind == "Accepted" && condition.holds())
-}
-
-/// A route that comes or goes changes the count in a Gateway's status, not whether it is programmed.
-fn differs_in_routes_only(old: &ObjectStatus, new: &ObjectStatus) -> bool {
-    without_routes(old) == without_routes(new)
-}
-
-fn without_routes(status: &ObjectStatus) -> ObjectStatus {
-    let mut status = status.clone();
-    status.listeners.iter_mut().for_each(|listener| listener.attached_routes = 0);
-    status
 }
 
 #[cfg(test)]
