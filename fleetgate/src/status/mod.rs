@@ -4,6 +4,7 @@ mod compare;
 mod faults;
 mod gateway;
 mod join;
+mod programming;
 mod transitions;
 pub(crate) mod view;
 
@@ -13,15 +14,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use distribute::Feedback;
 use distribute::shard::Blame;
 use ingest::SourceFault;
-use proto::{ArcStr, Delta, Kind, ObjectStatus, Proxies, Report, ResourceKey, Revision, XdsKey};
+use proto::{ArcStr, Delta, Kind, ObjectStatus, Report, ResourceKey, Revision, XdsKey};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use compare::{differs_in_routes_only, hash, is_accepted};
+use compare::{differs_in_routes_only, is_accepted};
 use faults::FaultLog;
 pub(crate) use faults::Locate;
 use gateway::Gateway;
-use join::{Programming, Refusals, effective, has_proxies, join_deployed};
+use join::{Programming, Refusals, effective};
 use transitions::Transitions;
 
 use crate::kubernetes::proxies::Deployed;
@@ -405,13 +406,6 @@ impl Inner {
         }
     }
 
-    /// True if a Gateway or one of its ListenerSets is not programmed by what a proxy has ACKed.
-    fn waits_for_more_than(&self, acked: Option<Revision>, gateway: &ResourceKey) -> bool {
-        let sets = self.sets.get(gateway).into_iter().flatten();
-        let mut entries = sets.chain([gateway]).filter_map(|key| self.objects.get(key));
-        entries.any(|entry| acked.is_none_or(|acked| acked < entry.needs))
-    }
-
     fn note(&mut self, key: &ResourceKey) {
         if let Some(changed) = &mut self.changed {
             changed.insert(key.clone());
@@ -430,67 +424,6 @@ impl Inner {
         self.refusals.retain(|_, refusals| !refusals.is_empty());
         for object in healed {
             self.settle(&object);
-        }
-    }
-
-    fn effective(&self, key: &ResourceKey, entry: &Entry) -> ObjectStatus {
-        let mut programming = self.programming_here(key, entry);
-        if matches!(programming, Programming::Pending(_))
-            && let Some(hashes) = self.elsewhere.get(key)
-            && hashes.contains(&hash(&entry.status))
-        {
-            programming = Programming::Done;
-        }
-        if programming == Programming::Done
-            && let Some(gateway) = &entry.status.gateway
-        {
-            programming = self.programming_of_parent(gateway);
-        }
-        let mut status = effective(key, &entry.status, &programming, self.refusals.get(key));
-        match (&entry.status.proxies, self.deployed.get(key)) {
-            (Some(Proxies::Managed(_)), deployed) => join_deployed(&mut status, deployed),
-            // What there is of one that is not accepted stays.
-            (None, Some(deployed)) => status.addresses.clone_from(&deployed.addresses),
-            _ => {}
-        }
-        status
-    }
-
-    /// Whether proxies of this replica have what the status promises.
-    fn programming_here(&self, key: &ResourceKey, entry: &Entry) -> Programming {
-        let gateway = entry.status.gateway.as_ref().unwrap_or(key);
-        match self.gateways.get(gateway) {
-            _ if !has_proxies(key) => Programming::Done,
-            Some(gateway) => gateway.programming(entry.needs),
-            None => Gateway::default().programming(entry.needs),
-        }
-    }
-
-    /// A ListenerSet is programmed only while its Gateway is.
-    fn programming_of_parent(&self, gateway: &ResourceKey) -> Programming {
-        let status = self.objects.get(gateway).map(|entry| self.effective(gateway, entry));
-        let conditions = status.map(|status| status.conditions).unwrap_or_default();
-        match conditions.into_iter().find(|one| one.kind == "Programmed" && !one.holds()) {
-            Some(one) => Programming::Pending(format!("the Gateway: {}", one.message)),
-            None => Programming::Done,
-        }
-    }
-
-    /// Notes for other replicas whether proxies of this one have what the status promises.
-    fn note_programmed(&mut self, key: &ResourceKey) {
-        if !has_proxies(key) {
-            return;
-        }
-        let done =
-            self.objects.get(key).filter(|entry| self.programming_here(key, entry) == Programming::Done);
-        let hash = done.map(|entry| hash(&entry.status));
-        if self.programmed.get(key).copied() == hash {
-            return;
-        }
-        self.programmed_changed = true;
-        match hash {
-            Some(hash) => drop(self.programmed.insert(key.clone(), hash)),
-            None => drop(self.programmed.remove(key)),
         }
     }
 
