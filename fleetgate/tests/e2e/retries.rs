@@ -1,8 +1,13 @@
-//! Retries by status code and on connection errors.
+//! Retries by status code and on connection errors; what is tried again where a route says nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loadtest::backend::{Backend, Options};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 
-use crate::harness::{Scene, free_port, service};
+use crate::harness::{Ask, Scene, free_port, service};
 
 fn rule(path: &str, retry: &str) -> String {
     format!(
@@ -50,4 +55,49 @@ async fn on_connection_errors() {
     for _ in 0..40 {
         assert_eq!(scene.get("/").await.brief(), (200, "alive".to_owned()));
     }
+}
+
+/// A route that says nothing of retries: what never reached a backend is tried again on another endpoint, whatever its
+/// method; `attempts: 0` says no.
+#[tokio::test]
+async fn of_what_no_backend_has_seen_unless_told_otherwise() {
+    let Some(mut scene) = Scene::open("nothing-sent").await else { return };
+    let backend = Backend::start(Options::named("alive")).await.unwrap();
+    scene.add(&service(&scene.name, "v1", "", &[backend.addr.port(), free_port()]));
+    let rules = rule("/never", "{attempts: 0}")
+        + "- backendRefs: [{name: v1, port: 80, weight: 1}, {name: v1, port: 80, weight: 1}]\n"
+        + "  filters: [{type: RequestMirror, requestMirror: {backendRef: {name: v1, port: 80}}}]\n";
+    scene.apply_rules(&rules).await;
+    let mut refused = 0;
+    for turn in 0..40 {
+        let method = if turn % 2 == 0 { "GET" } else { "POST" };
+        let answer = scene.ask(&Ask::get(&scene.host, "/").method(method)).await;
+        assert_eq!(answer.brief(), (200, "alive".to_owned()), "{method} {turn}");
+        refused += usize::from(scene.get("/never").await.status == 503);
+    }
+    assert!(refused > 0, "no request met the endpoint that refuses connections");
+}
+
+/// A backend that ends the connection once it has the request: it gets the request once.
+#[tokio::test]
+async fn of_nothing_that_a_backend_has_seen() {
+    let Some(mut scene) = Scene::open("seen").await else { return };
+    let backend = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let seen = Arc::new(AtomicUsize::new(0));
+    scene.add(&service(&scene.name, "v1", "", &[backend.local_addr().unwrap().port()]));
+    let count = Arc::clone(&seen);
+    let serve = tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = backend.accept().await.unwrap();
+            if connection.read(&mut [0; 65536]).await.unwrap() > 0 {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    scene.apply_rules("- backendRefs: [{name: v1, port: 80}]\n").await;
+    for turn in 1..=10 {
+        assert_eq!(scene.get("/").await.status, 503);
+        assert_eq!(seen.load(Ordering::Relaxed), turn);
+    }
+    serve.abort();
 }

@@ -9,8 +9,11 @@ use proto::{ArcStr, Put, ResourceKey, RouteEntry, RouteSet, Routing, XdsKey};
 use super::put;
 use super::route::answer;
 use crate::engine::{Cx, Output};
+use crate::features::retry;
 use crate::graph::{NodeKey, Value, VirtualHostRole};
 
+/// How often a request that no backend has seen anything of is tried again, where its route says nothing of retries.
+const RETRIES: u32 = 1;
 /// Name of the route of a listener that no object's route matches.
 const UNMATCHED: &str = "unmatched";
 
@@ -25,6 +28,8 @@ pub(crate) fn compute(gateway: &ResourceKey, table: &ArcStr, domain: &ArcStr, cx
     let host = VirtualHost {
         name: domain.to_string(),
         domains: vec![domain.to_string()],
+        // Said once here: a route with a policy of its own does not get this one.
+        retry_policy: routing.is_some().then(|| retry::nothing_sent(RETRIES)),
         routes,
         ..VirtualHost::default()
     };

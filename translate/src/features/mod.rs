@@ -10,7 +10,7 @@ mod mirror;
 mod redirect;
 mod request_headers;
 mod response_headers;
-mod retry;
+pub(crate) mod retry;
 mod timeouts;
 mod url_rewrite;
 

@@ -1,4 +1,4 @@
-//! Retries of a rule (GEP-1731).
+//! Retries of a rule (GEP-1731), and of all routes without.
 
 use envoy_types::pb::envoy::config::route::v3::retry_policy::{
     RetryBackOff, RetryHostPredicate, retry_host_predicate,
@@ -28,35 +28,42 @@ impl Feature for RetryPolicy {
         }
         let attempts = retry.attempts.unwrap_or(1);
         if attempts == 0 {
-            return None;
+            // A policy nevertheless: without one, that of the virtual host would count.
+            return Some(Policy { num_retries: Some(UInt32Value { value: 0 }), ..Policy::default() });
         }
-        let mut conditions = "connect-failure,refused-stream,reset-before-request".to_owned();
+        let mut policy = nothing_sent(attempts);
         if !retry.codes.is_empty() {
-            conditions.push_str(",retriable-status-codes");
+            policy.retry_on.push_str(",retriable-status-codes");
+            policy.retriable_status_codes = retry.codes.iter().map(|code| u32::from(*code)).collect();
         }
-        Some(Policy {
-            retry_on: conditions,
-            num_retries: Some(UInt32Value { value: attempts }),
-            retriable_status_codes: retry.codes.iter().map(|code| u32::from(*code)).collect(),
-            // Another try goes to another endpoint where there is one.
-            retry_host_predicate: vec![RetryHostPredicate {
-                name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
-                config_type: Some(retry_host_predicate::ConfigType::TypedConfig(pack_any(
-                    PreviousHostsPredicate {},
-                ))),
-            }],
-            host_selection_retry_max_attempts: 5,
-            retry_back_off: retry.backoff.map(|backoff| RetryBackOff {
-                base_interval: Some(duration(backoff.0.max(std::time::Duration::from_millis(1)))),
-                max_interval: None,
-            }),
-            ..Default::default()
-        })
+        policy.retry_back_off = retry.backoff.map(|backoff| RetryBackOff {
+            base_interval: Some(duration(backoff.0.max(std::time::Duration::from_millis(1)))),
+            max_interval: None,
+        });
+        Some(policy)
     }
 
     fn on_route(policy: &Policy, route: &mut Route, _: &EmitAt<'_>) {
         if let Some(Action::Route(action)) = &mut route.action {
             action.retry_policy = Some(policy.clone());
         }
+    }
+}
+
+/// Retries of what no backend has seen anything of, so that any method may be tried again: no connection, a
+/// connection that was lost before the request went out, a stream that the backend refused.
+pub(crate) fn nothing_sent(attempts: u32) -> Policy {
+    Policy {
+        retry_on: "connect-failure,refused-stream,reset-before-request".to_owned(),
+        num_retries: Some(UInt32Value { value: attempts }),
+        // Another try goes to another endpoint where there is one.
+        retry_host_predicate: vec![RetryHostPredicate {
+            name: "previous_hosts".to_owned(),
+            config_type: Some(retry_host_predicate::ConfigType::TypedConfig(pack_any(
+                PreviousHostsPredicate {},
+            ))),
+        }],
+        host_selection_retry_max_attempts: 5,
+        ..Policy::default()
     }
 }

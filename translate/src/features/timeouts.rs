@@ -40,8 +40,10 @@ impl Feature for RouteTimeouts {
         // Zero turns off Envoy's default of 15 s, which would cut streams that nobody limited.
         let mut whole = request.unwrap_or(Duration::ZERO);
         match (&mut action.retry_policy, backend) {
-            (Some(retry), Some(backend)) => retry.per_try_timeout = Some(duration(backend)),
-            (None, Some(backend)) => whole = backend,
+            (Some(retry), Some(backend)) if !retry.retry_on.is_empty() => {
+                retry.per_try_timeout = Some(duration(backend));
+            }
+            (_, Some(backend)) => whole = backend,
             (_, None) => {}
         }
         action.timeout = Some(duration(whole));
