@@ -6,31 +6,63 @@ use super::{fault, sentence};
 use crate::graph::{ListenerIr, Scheme, Verdict};
 use crate::hostname;
 
-/// The first listener of a port and hostname wins: the Gateway's own come before those of its sets.
-pub(super) fn find(index: usize, before: &[ListenerIr], listener: &mut ListenerIr, faults: &mut Vec<Fault>) {
-    if !listener.accepted.holds {
-        return;
+/// Why a listener cannot be told from another one.
+struct Conflict {
+    reason: ArcStr,
+    field: &'static str,
+    problem: String,
+}
+
+/// Refuses the listeners from `from` on, all of one owner, that are not distinct. Those whose place has been
+/// claimed by an owner before them lose; of those that conflict with each other none wins ("Handling indistinct
+/// Listeners" of `GatewaySpec.listeners`). `claims` are the listeners that have a place, served or not.
+pub(super) fn find(
+    listeners: &mut [ListenerIr],
+    from: usize,
+    claims: &mut Vec<usize>,
+    faults: &mut Vec<Fault>,
+) {
+    let (mut free, mut found) = (Vec::new(), Vec::new());
+    for index in (from..listeners.len()).filter(|&index| listeners[index].accepted.holds) {
+        match conflict(&listeners[index], claims.iter().map(|&claim| &listeners[claim])) {
+            Some(conflict) => found.push((index, conflict)),
+            None => free.push(index),
+        }
     }
-    let winner = |other: &&ListenerIr| other.accepted.holds && other.port == listener.port;
-    let same_name = before.iter().any(|other| other.is(listener));
-    let protocol = before.iter().filter(winner).find(|other| other.scheme != listener.scheme);
-    let hostname = before.iter().filter(winner).find(|other| other.hostname == listener.hostname);
-    let (reason, field, problem) = if same_name {
-        (literal!("HostnameConflict"), "name", format!("another listener is named {} too", listener.name))
-    } else if let Some(other) = protocol {
+    for &index in &free {
+        let others = free.iter().filter(|&&other| other != index).map(|&other| &listeners[other]);
+        found.extend(conflict(&listeners[index], others).map(|conflict| (index, conflict)));
+    }
+    claims.extend(free);
+    found.sort_by_key(|(index, _)| *index);
+    for (index, Conflict { reason, field, problem }) in found {
+        let listener = &mut listeners[index];
+        let field = format!("spec.listeners[{}].{field}", index - from);
+        let fault = fault(&listener.owner, field, problem, "change or remove one of them");
+        listener.accepted = Verdict::no(reason.clone(), sentence(&fault));
+        listener.conflicted = Verdict::yes(reason, sentence(&fault));
+        faults.push(fault);
+    }
+}
+
+/// What of the others a listener conflicts with, if anything: the same name, another protocol on its port, or its
+/// own hostname there.
+fn conflict<'a>(
+    listener: &ListenerIr,
+    others: impl Iterator<Item = &'a ListenerIr> + Clone,
+) -> Option<Conflict> {
+    let mut on_port = others.clone().filter(|other| other.port == listener.port);
+    if others.clone().any(|other| other.is(listener)) {
+        let problem = format!("another listener is named {} too", listener.name);
+        return Some(Conflict { reason: literal!("HostnameConflict"), field: "name", problem });
+    }
+    if let Some(other) = on_port.clone().find(|other| other.scheme != listener.scheme) {
         let problem = format!("{} has another protocol on port {}", called(other, listener), other.port);
-        (literal!("ProtocolConflict"), "protocol", problem)
-    } else if let Some(other) = hostname {
-        let problem = format!("{} has the same port, protocol and hostname", called(other, listener));
-        (literal!("HostnameConflict"), "hostname", problem)
-    } else {
-        return;
-    };
-    let field = format!("spec.listeners[{index}].{field}");
-    let fault = fault(&listener.owner, field, problem, "change or remove one of them");
-    listener.accepted = Verdict::no(reason.clone(), sentence(&fault));
-    listener.conflicted = Verdict::yes(reason, sentence(&fault));
-    faults.push(fault);
+        return Some(Conflict { reason: literal!("ProtocolConflict"), field: "protocol", problem });
+    }
+    let other = on_port.find(|other| other.hostname == listener.hostname)?;
+    let problem = format!("{} has the same port, protocol and hostname", called(other, listener));
+    Some(Conflict { reason: literal!("HostnameConflict"), field: "hostname", problem })
 }
 
 /// HTTPS listeners whose hostnames overlap may get each other's requests over a reused connection;

@@ -48,12 +48,11 @@ fn resolve(key: &ResourceKey, gateway: &Gateway, class: &ClassParameters, cx: &m
     let mut faults = Vec::new();
     let mut listeners: Vec<ListenerIr> = Vec::new();
     for (index, listener) in gateway.spec.listeners.iter().enumerate() {
-        let mut ir = listener::resolve(key, index, listener, cx, &mut faults);
-        conflicts::find(index, &listeners, &mut ir, &mut faults);
-        listeners.push(ir);
+        listeners.push(listener::resolve(key, index, listener, cx, &mut faults));
     }
-    let own = listeners.len();
-    let mut sets = listener_set::attach(key, gateway, &mut listeners, cx);
+    let (own, mut claims) = (listeners.len(), Vec::new());
+    conflicts::find(&mut listeners, 0, &mut claims, &mut faults);
+    let mut sets = listener_set::attach(key, gateway, &mut listeners, &mut claims, cx);
     frontend_tls::validate_clients(key, gateway, &mut listeners, cx, &mut faults);
     conflicts::mark_overlaps(&mut listeners);
     let (addresses, refused) = addresses::resolve(key, gateway, &cx.env().placement, &mut faults);
@@ -152,14 +151,21 @@ fn parameters(
 }
 
 fn accept(listeners: &[ListenerIr]) -> Verdict {
-    let refused: Vec<&str> =
-        listeners.iter().filter(|l| !l.accepted.holds).map(|listener| listener.name.as_str()).collect();
+    let (accepted, refused): (Vec<&ListenerIr>, Vec<&ListenerIr>) =
+        listeners.iter().partition(|listener| listener.accepted.holds);
     if refused.is_empty() && !listeners.is_empty() {
         return Verdict::yes(literal!("Accepted"), literal!("all listeners are accepted"));
     }
-    let message = format!("listeners that are not accepted: {}", refused.join(", "));
+    let names = |listeners: &[&ListenerIr]| {
+        listeners.iter().map(|listener| listener.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let mut message = format!("listeners that are not accepted: {}", names(&refused));
+    if !accepted.is_empty() {
+        message.push_str("; accepted: ");
+        message.push_str(&names(&accepted));
+    }
     Verdict {
-        holds: refused.len() < listeners.len(),
+        holds: !accepted.is_empty(),
         reason: literal!("ListenersNotValid"),
         message: message.into(),
     }

@@ -43,6 +43,11 @@ impl Health {
         health
     }
 
+    /// False if no parent can accept the route for what it has.
+    pub(super) fn accepts(&self) -> bool {
+        self.accepted.is_none()
+    }
+
     /// The conditions for one parent.
     pub(super) fn parent_status(&self, attempt: &Attempt) -> ParentStatus {
         let accepted = if attempt.accepted.holds {

@@ -48,7 +48,10 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     faults.extend(problems.iter().map(|problem| problem.fault().clone()));
     let health = Health::of(&problems, 0, 1);
     for attempt in &attempts {
-        contribute(&mut output, key, attempt, &modes);
+        contribute(&mut output, attempt, &modes);
+        if health.accepts() {
+            output.entries.extend(attempt.attached(key));
+        }
     }
     let mut backends =
         |passthrough| modes.remove(&passthrough).map(|reached| reached.backends).unwrap_or_default();
@@ -113,11 +116,8 @@ fn reach(key: &ResourceKey, route: &TlsRoute, passthrough: bool, cx: &mut Cx<'_>
     Reached { backends, clusters: rule_cx.clusters, problems: rule_cx.problems }
 }
 
-fn contribute(output: &mut Output, key: &ResourceKey, attempt: &Attempt, modes: &BTreeMap<bool, Reached>) {
+fn contribute(output: &mut Output, attempt: &Attempt, modes: &BTreeMap<bool, Reached>) {
     let gateway = &attempt.gateway;
-    for (owner, listener) in &attempt.listeners {
-        output.entries.push((IndexKey::AttachedTo(owner.clone(), listener.clone()), key.clone()));
-    }
     let used: BTreeSet<bool> = attempt.attachments.iter().map(|attachment| attachment.passthrough).collect();
     for cluster in used.iter().filter_map(|mode| modes.get(mode)).flat_map(|reached| &reached.clusters) {
         if cluster.protocol != UpstreamProtocol::Passthrough {

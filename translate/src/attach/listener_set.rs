@@ -14,6 +14,7 @@ pub(super) fn attach(
     key: &ResourceKey,
     gateway: &Gateway,
     listeners: &mut Vec<ListenerIr>,
+    claims: &mut Vec<usize>,
     cx: &mut Cx<'_>,
 ) -> Vec<AttachedSet> {
     let keys: Vec<ResourceKey> = cx.members(IndexKey::ListenerSetsOf(key.clone())).cloned().collect();
@@ -30,11 +31,11 @@ pub(super) fn attach(
     let mut attached = Vec::with_capacity(sets.len());
     for (set, set_key) in sets {
         let mut faults = Vec::new();
+        let from = listeners.len();
         for (index, listener) in set.spec.listeners.iter().enumerate() {
-            let mut ir = listener::resolve(&set_key, index, listener, cx, &mut faults);
-            conflicts::find(index, listeners, &mut ir, &mut faults);
-            listeners.push(ir);
+            listeners.push(listener::resolve(&set_key, index, listener, cx, &mut faults));
         }
+        conflicts::find(listeners, from, claims, &mut faults);
         let accepted = Verdict::yes(literal!("Accepted"), literal!("all listeners are accepted"));
         attached.push(AttachedSet { key: set_key, accepted, faults });
     }

@@ -6,7 +6,7 @@ use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
 use super::{fault, listener_set, namespaces};
 use crate::engine::Cx;
-use crate::graph::{Attachment, Context, GatewayIr, ListenerIr, NodeKey, Value, Verdict};
+use crate::graph::{Attachment, Context, GatewayIr, IndexKey, ListenerIr, NodeKey, Value, Verdict};
 use crate::hostname;
 use crate::model::ParentRef;
 
@@ -18,6 +18,14 @@ pub(crate) struct Attempt {
     /// Owners and names of listeners that accepted the route, whether or not they serve.
     pub(crate) listeners: Vec<(ResourceKey, ArcStr)>,
     pub(crate) attachments: Vec<Attachment>,
+}
+
+impl Attempt {
+    /// Index entries by which the listeners count an accepted route (`ListenerStatus.attachedRoutes`).
+    pub(super) fn attached(&self, route: &ResourceKey) -> impl Iterator<Item = (IndexKey, ResourceKey)> {
+        let at = |(owner, name): &(ResourceKey, ArcStr)| IndexKey::AttachedTo(owner.clone(), name.clone());
+        self.listeners.iter().map(move |listener| (at(listener), route.clone()))
+    }
 }
 
 /// What comes of all parentRefs that are ours to speak of.

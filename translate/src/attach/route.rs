@@ -37,7 +37,10 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let health = Health::of(&problems, refused, rules.len());
     let mut attachments = Vec::new();
     for attempt in &attempts {
-        contribute(&mut output, key, attempt, &clusters);
+        contribute(&mut output, attempt, &clusters);
+        if health.accepts() {
+            output.entries.extend(attempt.attached(key));
+        }
         attachments.extend(attempt.attachments.iter().cloned());
     }
     let created = &route.metadata.creation_timestamp;
@@ -54,11 +57,8 @@ fn decode(key: &ResourceKey, cx: &mut Cx<'_>) -> Option<Result<HttpRoute, Fault>
     cx.decode(key)
 }
 
-fn contribute(output: &mut Output, key: &ResourceKey, attempt: &Attempt, clusters: &BTreeSet<ClusterKey>) {
+fn contribute(output: &mut Output, attempt: &Attempt, clusters: &BTreeSet<ClusterKey>) {
     let gateway = &attempt.gateway;
-    for (owner, listener) in &attempt.listeners {
-        output.entries.push((IndexKey::AttachedTo(owner.clone(), listener.clone()), key.clone()));
-    }
     for attachment in &attempt.attachments {
         let (table, domain) = (attachment.table.clone(), attachment.domain.clone());
         output.demands.push(NodeKey::VirtualHost(gateway.clone(), table, domain));
