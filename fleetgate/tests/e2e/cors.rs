@@ -75,3 +75,69 @@ async fn simple_requests_are_served_and_marked() {
     assert_eq!((answer.status, allowed(&answer, "allow-origin")), (200, None));
     assert_eq!(backend.seen().len(), 3);
 }
+
+#[tokio::test]
+async fn a_preflight_finds_the_rule_that_its_request_would() {
+    let Some(mut scene) = Scene::open("cors-preflights").await else { return };
+    let backend = scene.backend("v1").await;
+    let cors = |origin: &str| {
+        format!("filters: [{{type: CORS, cors: {{allowOrigins: ['{origin}'], allowMethods: [GET, PUT]}}}}]")
+    };
+    let rule = |matched: &str, origin: &str| {
+        format!("- matches: [{matched}]\n  {}\n  backendRefs: [{{name: v1, port: 80}}]\n", cors(origin))
+    };
+    let rules = [
+        rule("{path: {value: /method}, method: GET}", "https://get.com"),
+        rule("{path: {value: /method}, method: PUT}", "https://put.com:443"),
+        rule("{path: {value: /headers}, headers: [{name: x-tenant, value: a}]}", "https://a.com"),
+    ];
+    scene.apply_rules(&rules.concat()).await;
+    let ask = |path: &str, origin: &str, method: &str, headers: Option<&str>| {
+        let ask = Ask::get(&scene.host, path).method("OPTIONS").header("origin", origin);
+        let ask = ask.header("access-control-request-method", method);
+        match headers {
+            Some(headers) => ask.header("access-control-request-headers", headers),
+            None => ask,
+        }
+    };
+    let cases = [
+        ("/method", "https://get.com", "GET", None, true),
+        ("/method", "https://put.com", "PUT", None, true),
+        ("/method", "https://get.com", "PUT", None, false),
+        ("/headers", "https://a.com", "GET", Some("x-other,x-tenant"), true),
+        ("/headers", "https://a.com", "GET", Some("x-tenant"), true),
+    ];
+    for (path, origin, method, headers, passes) in cases {
+        let answer = scene.ask(&ask(path, origin, method, headers)).await;
+        assert!(matches!(answer.status, 200 | 204), "{path} {origin} {method}: {answer:?}");
+        let expected = passes.then_some(origin);
+        assert_eq!(allowed(&answer, "allow-origin").as_deref(), expected, "{path} {method}: {answer:?}");
+    }
+    assert_eq!(scene.ask(&ask("/headers", "https://a.com", "GET", Some("x-tenant-2"))).await.status, 404);
+    let plain = Ask::get(&scene.host, "/method").method("OPTIONS").header("origin", "https://get.com");
+    assert_eq!(scene.ask(&plain).await.status, 404, "no preflight, so no GET");
+    assert!(backend.seen().is_empty(), "{:?}", backend.seen());
+}
+
+#[tokio::test]
+async fn beside_credentials_nothing_is_answered_with_a_star_or_without_a_value() {
+    let Some(mut scene) = Scene::open("cors-credentials").await else { return };
+    let _backend = scene.backend("v1").await;
+    let cors = "allowOrigins: ['*'], allowMethods: ['*'], allowHeaders: ['*'], exposeHeaders: ['*'], \
+                allowCredentials: true";
+    scene
+        .apply_rules(&format!(
+            "- filters: [{{type: CORS, cors: {{{cors}}}}}]\n  backendRefs: [{{name: v1, port: 80}}]\n"
+        ))
+        .await;
+    let ask = Ask::get(&scene.host, "/").method("OPTIONS").header("origin", "https://a.com");
+    let ask = ask.header("access-control-request-method", "PUT");
+    let answer = scene.ask(&ask).await;
+    assert_eq!(allowed(&answer, "allow-methods").as_deref(), Some("PUT"));
+    assert_eq!(allowed(&answer, "allow-headers"), None, "{answer:?}");
+    let answer = scene.ask(&ask.header("access-control-request-headers", "x-one")).await;
+    assert_eq!(allowed(&answer, "allow-headers").as_deref(), Some("x-one"));
+    assert_eq!(allowed(&answer, "allow-origin").as_deref(), Some("https://a.com"));
+    let answer = scene.ask(&Ask::get(&scene.host, "/").header("origin", "https://a.com")).await;
+    assert_eq!((answer.status, allowed(&answer, "expose-headers")), (200, None), "{answer:?}");
+}

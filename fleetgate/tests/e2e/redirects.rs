@@ -1,6 +1,6 @@
 //! RequestRedirect: codes and Locations.
 
-use crate::harness::Scene;
+use crate::harness::{Ask, Scene};
 
 /// A rule for a path prefix that redirects.
 fn rule(path: &str, redirect: &str) -> String {
@@ -82,6 +82,11 @@ async fn locations() {
     for (_, redirect, path, location) in &cases {
         let answer = scene.get(path).await;
         assert_eq!((answer.status, answer.header("location").as_ref()), (302, Some(location)), "{redirect}");
+        // The port that a client wrote has no part in it (`HTTPRequestRedirectFilter.port`).
+        for written in [port, 20401] {
+            let answer = scene.ask(&Ask::get(&format!("{host}:{written}"), path)).await;
+            assert_eq!(answer.header("location").as_ref(), Some(location), "{redirect}, :{written}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod canonical;
 mod certificate;
+mod null;
 mod secret;
 mod trim;
 
@@ -146,7 +147,8 @@ pub(crate) struct Checked {
 }
 
 /// Checks and trims an object.
-pub(crate) fn check(value: Value, cluster: &ClusterId, limits: &Limits) -> Checked {
+pub(crate) fn check(mut value: Value, cluster: &ClusterId, limits: &Limits) -> Checked {
+    null::remove(&mut value);
     let refused = |key, refusal| Checked { object: None, faults: vec![(key, refusal)] };
     let Value::Object(mut map) = value else {
         let refusal =

@@ -29,9 +29,12 @@ pub(crate) fn compute(key: &BackendKey, cx: &mut Cx<'_>) -> Output {
 fn backend(key: &BackendKey, cx: &mut Cx<'_>) -> BackendIr {
     let service_key = key.service();
     let service = cx.object::<Service>(&service_key);
-    let port = service.as_ref().and_then(|s| s.spec.ports.iter().find(|port| port.port == key.port));
+    let ports = service.iter().flat_map(|service| &service.spec.ports);
+    let mut numbered = ports.filter(|port| port.port == key.port);
+    let port = numbered.clone().find(|port| port.is_tcp());
     let (Some(service), Some(port)) = (&service, port) else {
-        let message = format!("Service {} has no port {}", service_key.namespaced_name(), key.port);
+        let protocol = if numbered.next().is_some() { " of protocol TCP" } else { "" };
+        let message = format!("Service {} has no port {}{protocol}", service_key.namespaced_name(), key.port);
         return BackendIr::Unresolved { reason: literal!("BackendNotFound"), message: message.into() };
     };
     if service.spec.kind == "ExternalName" {

@@ -164,9 +164,5 @@ fn accept(listeners: &[ListenerIr]) -> Verdict {
         message.push_str("; accepted: ");
         message.push_str(&names(&accepted));
     }
-    Verdict {
-        holds: !accepted.is_empty(),
-        reason: literal!("ListenersNotValid"),
-        message: message.into(),
-    }
+    Verdict { holds: !accepted.is_empty(), reason: literal!("ListenersNotValid"), message: message.into() }
 }

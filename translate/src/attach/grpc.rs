@@ -24,6 +24,7 @@ pub(super) fn as_http(route: GrpcRoute) -> HttpRoute {
             parent_refs: route.spec.parent_refs,
             hostnames: route.spec.hostnames,
             rules: Some(rules.into_iter().map(rule).collect()),
+            use_default_gateways: route.spec.use_default_gateways,
         },
     }
 }
@@ -38,6 +39,7 @@ fn rule(rule: GrpcRule) -> Rule {
         matches,
         filters: rule.filters,
         backend_refs: rule.backend_refs,
+        session_persistence: rule.session_persistence,
         ..Rule::default()
     }
 }

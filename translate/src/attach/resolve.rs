@@ -50,6 +50,11 @@ impl<'a, 'b> RuleCx<'a, 'b> {
         RuleCx { raw: Some(protocol), ..RuleCx::new(cx, route) }
     }
 
+    /// The route that the rule is of.
+    pub(crate) fn route(&self) -> &ResourceKey {
+        self.route
+    }
+
     /// A value that cannot be done.
     pub(crate) fn refuse(&mut self, field: impl Into<String>, problem: impl Into<String>, remedy: &str) {
         let fault = fault(self.route, field, problem, remedy);

@@ -19,13 +19,15 @@ pub(crate) fn compute(gateway: &ResourceKey, key: &ClusterKey, cx: &mut Cx<'_>) 
     let Some(Value::Backend(backend)) = cx.node(NodeKey::Backend(key.backend.clone())) else { return output };
     let BackendIr::Usable { policy, port_name, .. } = backend.as_ref() else { return output };
     let name = cluster_name(key, policy.as_ref());
-    let mut addresses: BTreeSet<(ArcStr, u16)> = BTreeSet::new();
+    let (mut ready, mut ending): (Addresses, Addresses) = Default::default();
     let slices: Vec<_> = cx.members(IndexKey::SlicesOf(key.backend.service())).collect();
     for slice in slices {
         if let Some(slice) = cx.object::<EndpointSlice>(slice) {
-            collect(&slice, port_name, &mut addresses);
+            collect(&slice, port_name, &mut ready, &mut ending);
         }
     }
+    // As kube-proxy does it (KEP-1669): better an endpoint that is about to end than none.
+    let addresses = if ready.is_empty() { ending } else { ready };
     let endpoint = |(address, port): (ArcStr, u16)| LbEndpoint {
         host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
             address: Some(socket_address(&address, port)),
@@ -49,18 +51,22 @@ pub(crate) fn compute(gateway: &ResourceKey, key: &ClusterKey, cx: &mut Cx<'_>) 
     output
 }
 
-/// Ready addresses of a slice, at the port of the Service's port name.
-fn collect(slice: &EndpointSlice, port_name: &ArcStr, addresses: &mut BTreeSet<(ArcStr, u16)>) {
+type Addresses = BTreeSet<(ArcStr, u16)>;
+
+/// Addresses of a slice, at the port of the Service's port name: those that are ready, and those that still serve
+/// while they end.
+fn collect(slice: &EndpointSlice, port_name: &ArcStr, ready: &mut Addresses, ending: &mut Addresses) {
     if slice.address_type == "FQDN" {
         return;
     }
-    let Some(port) = slice.ports.iter().find(|port| port.name == *port_name).and_then(|port| port.port)
-    else {
-        return;
-    };
+    let mut ports = slice.ports.iter().filter(|port| port.is_tcp() && port.name == *port_name);
+    let Some(port) = ports.find_map(|port| port.port) else { return };
     for endpoint in &slice.endpoints {
-        if endpoint.conditions.ready != Some(false) {
-            addresses.extend(endpoint.addresses.iter().take(1).map(|address| (address.clone(), port)));
+        let Some(address) = endpoint.addresses.first() else { continue };
+        if endpoint.conditions.is_ready() {
+            ready.insert((address.clone(), port));
+        } else if endpoint.conditions.serves_to_the_end() {
+            ending.insert((address.clone(), port));
         }
     }
 }

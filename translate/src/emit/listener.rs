@@ -11,7 +11,7 @@ use envoy_types::pb::envoy::config::listener::v3::{
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    RouteSpecifier, UpgradeConfig,
+    RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
 };
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
@@ -25,7 +25,7 @@ use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
 use super::client_validation::{Validation, validation};
-use super::{ads, l4, listener_filters, put, scopes, secret, socket_address};
+use super::{ads, clients, l4, listener_filters, put, scopes, secret, socket_address};
 use crate::engine::{Cx, Output};
 use crate::features;
 use crate::graph::{ListenerIr, NodeKey, Scheme, Value};
@@ -199,8 +199,13 @@ fn connection_manager(table: &ArcStr, tables: Tables, before: Vec<HttpFilter>) -
         http_filters,
         use_remote_address: Some(BoolValue { value: true }),
         normalize_path: Some(BoolValue { value: true }),
+        // `a.example.com.` is `a.example.com`, with its last dot.
+        strip_trailing_host_dot: true,
+        http_protocol_options: Some(clients::http1()),
+        // Otherwise Envoy writes its own name over what backends and filters have set.
+        server_header_transformation: ServerHeaderTransformation::PassThrough.into(),
         upgrade_configs: vec![UpgradeConfig {
-            upgrade_type: "websocket".to_owned(),
+            upgrade_type: clients::UPGRADE.to_owned(),
             ..UpgradeConfig::default()
         }],
         ..HttpConnectionManager::default()

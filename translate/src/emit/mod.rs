@@ -2,6 +2,7 @@
 //! here.
 
 mod client_validation;
+mod clients;
 pub(crate) mod cluster;
 pub(crate) mod endpoints;
 mod external_auth;

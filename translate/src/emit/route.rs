@@ -65,10 +65,14 @@ pub(crate) fn entries(key: &ResourceKey, rules: &[RuleIr], context: Context) -> 
         let name = format!("{}/{}", name_of(key), rule.name);
         for (order, matched) in &rule.matches {
             let path = path(matched);
-            for route in routes(rule, &EmitAt { matched, context }) {
-                let route = Route { name: name.clone(), ..route };
-                let body = Bytes::from(route.encode_to_vec());
-                entries.push(RouteEntry { order: *order, path: path.clone(), body });
+            let also: Vec<Match> =
+                rule.features.iter().flat_map(|feature| feature.also_matched(matched)).collect();
+            for matched in also.iter().chain([matched]) {
+                for route in routes(rule, &EmitAt { matched, context }) {
+                    let route = Route { name: name.clone(), ..route };
+                    let body = Bytes::from(route.encode_to_vec());
+                    entries.push(RouteEntry { order: *order, path: path.clone(), body });
+                }
             }
         }
     }

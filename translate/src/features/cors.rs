@@ -1,4 +1,8 @@
 //! CORS (GEP-1767).
+//!
+//! A browser asks with a preflight whether it may send a request: with method OPTIONS, the request's own method and
+//! the names of its headers in headers of the preflight (Fetch standard, "CORS-preflight fetch"). It must find the
+//! rule that the request itself would find, so a rule with CORS is matched by such preflights as well.
 
 use envoy_types::pb::envoy::config::route::v3::Route;
 use envoy_types::pb::envoy::extensions::filters::http::cors::v3::{Cors as CorsFilter, CorsPolicy as Policy};
@@ -11,8 +15,23 @@ use envoy_types::util::pack_any;
 
 use super::{At, EmitAt, Feature, Stage};
 use crate::attach::RuleCx;
+use crate::model::{Match, NameMatch};
 
 const NAME: &str = "envoy.filters.http.cors";
+const REQUEST_HEADERS: &str = "access-control-request-headers";
+const REQUEST_METHOD: &str = "access-control-request-method";
+/// Headers that a preflight does not announce: browsers set them, or send them without asking.
+const UNANNOUNCED: [&str; 9] = [
+    "accept",
+    "accept-language",
+    "content-language",
+    "content-type",
+    "cookie",
+    "host",
+    "origin",
+    "referer",
+    "user-agent",
+];
 
 pub(crate) struct CorsPolicy;
 
@@ -33,13 +52,17 @@ impl Feature for CorsPolicy {
             }
         }
         let join = |list: &[proto::ArcStr]| list.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(",");
+        let credentials = cors.allow_credentials == Some(true);
+        // Beside credentials `*` would be the name of a header, and stands for none (`exposeHeaders`).
+        let mut exposed = cors.expose_headers.clone();
+        exposed.retain(|name| !credentials || name != "*");
         Some(Policy {
             allow_origin_string_match,
             allow_methods: join(&cors.allow_methods),
             allow_headers: join(&cors.allow_headers),
-            expose_headers: join(&cors.expose_headers),
+            expose_headers: join(&exposed),
             max_age: cors.max_age.map(|seconds| seconds.to_string()).unwrap_or_else(|| "5".to_owned()),
-            allow_credentials: cors.allow_credentials.filter(|allow| *allow).map(|value| BoolValue { value }),
+            allow_credentials: credentials.then_some(BoolValue { value: true }),
             // A preflight must never reach the backend.
             forward_not_matching_preflights: Some(BoolValue { value: false }),
             ..Default::default()
@@ -56,9 +79,71 @@ impl Feature for CorsPolicy {
         Some((Stage::Cors, filter))
     }
 
-    fn on_route(policy: &Policy, route: &mut Route, _: &EmitAt<'_>) {
-        route.typed_per_filter_config.insert(NAME.to_owned(), pack_any(policy.clone()));
+    fn also_matched(policy: &Policy, matched: &Match) -> Vec<Match> {
+        let mut preflights = Vec::new();
+        let announces = !matched.headers.is_empty();
+        let is_own_method = matched.method.as_deref().is_none_or(|method| method == "OPTIONS");
+        let preflight = preflight(matched);
+        if echoes_headers(policy) && !names_headers(&preflight) {
+            let mut with_headers = preflight.clone();
+            with_headers.headers.push(matching(REQUEST_HEADERS, ".+"));
+            preflights.push(with_headers);
+        }
+        if announces || !is_own_method {
+            preflights.push(preflight);
+        }
+        preflights
     }
+
+    fn on_route(policy: &Policy, route: &mut Route, at: &EmitAt<'_>) {
+        let mut policy = policy.clone();
+        if echoes_headers(&policy) && !names_headers(at.matched) {
+            // Envoy would answer with a header without value (`allowHeaders`: "must omit").
+            policy.allow_headers.clear();
+        }
+        route.typed_per_filter_config.insert(NAME.to_owned(), pack_any(policy));
+    }
+}
+
+/// True if Envoy answers with the headers that the preflight names: `*` beside credentials.
+fn echoes_headers(policy: &Policy) -> bool {
+    policy.allow_headers == "*" && policy.allow_credentials.is_some()
+}
+
+/// True if only preflights match that name headers.
+fn names_headers(matched: &Match) -> bool {
+    matched.headers.iter().any(|condition| condition.name == REQUEST_HEADERS)
+}
+
+/// The preflights of the requests that match.
+fn preflight(matched: &Match) -> Match {
+    let method = matched.method.as_ref().filter(|method| *method != "OPTIONS");
+    let method =
+        method.map_or_else(|| matching(REQUEST_METHOD, ".+"), |method| exactly(REQUEST_METHOD, method));
+    let mut headers = vec![matching("origin", ".+"), method];
+    let announced = |name: &str| !UNANNOUNCED.iter().any(|other| other.eq_ignore_ascii_case(name));
+    let named: Vec<&NameMatch> = matched.headers.iter().filter(|one| announced(&one.name)).collect();
+    if !named.is_empty() {
+        headers.push(matching(REQUEST_HEADERS, &all_of(&named)));
+    }
+    Match { method: Some("OPTIONS".into()), headers, ..matched.clone() }
+}
+
+/// A list of names that has all of these. Browsers sort the names, in lower case.
+fn all_of(conditions: &[&NameMatch]) -> String {
+    let mut names: Vec<String> = conditions.iter().map(|one| one.name.to_ascii_lowercase()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let names: Vec<String> = names.iter().map(|name| regex_syntax::escape(name)).collect();
+    format!("(.*,)?[ \\t]*{}[ \\t]*(,.*)?", names.join("[ \\t]*,(.*,)?[ \\t]*"))
+}
+
+fn matching(name: &'static str, expression: &str) -> NameMatch {
+    NameMatch { kind: Some("RegularExpression".into()), name: name.into(), value: expression.into() }
+}
+
+fn exactly(name: &'static str, value: &str) -> NameMatch {
+    NameMatch { kind: None, name: name.into(), value: value.into() }
 }
 
 /// `*` matches any origin; a host `*.example.com` any host below it, over several labels; a port `*` any
@@ -73,16 +158,23 @@ fn origin_matcher(origin: &str) -> Option<StringMatcher> {
     if !good_scheme || rest.is_empty() || rest.contains(['/', '?', '#', '@', ' ']) {
         return None;
     }
+    let (host, port) = match rest.rsplit_once(':') {
+        // Browsers leave out the port that a scheme has anyway (`allowOrigins`).
+        Some((host, port)) if port == default_port(scheme) => (host, None),
+        Some((host, port)) if !host.ends_with(':') && !port.contains(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    if port.is_some_and(|port| port != "*" && port.parse::<u16>().is_err()) {
+        return None;
+    }
     if !rest.contains('*') {
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let origin = format!("{scheme}://{host}{port}").to_ascii_lowercase();
         return Some(StringMatcher {
-            match_pattern: Some(MatchPattern::Exact(origin.to_owned())),
+            match_pattern: Some(MatchPattern::Exact(origin)),
             ..Default::default()
         });
     }
-    let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (rest, None),
-    };
     let host = match host.strip_prefix('*') {
         Some("") => r"[^:/]+(:[0-9]+)?".to_owned(),
         Some(suffix) if suffix.starts_with('.') && !suffix.contains('*') => {
@@ -95,10 +187,17 @@ fn origin_matcher(origin: &str) -> Option<StringMatcher> {
     let port = match port {
         None => String::new(),
         Some("*") => "(:[0-9]+)?".to_owned(),
-        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) && !port.is_empty() => format!(":{port}"),
-        Some(_) => return None,
+        Some(port) => format!(":{port}"),
     };
     Some(regex(format!("{}://{host}{port}", regex_syntax::escape(scheme))))
+}
+
+fn default_port(scheme: &str) -> &'static str {
+    match scheme {
+        "http" => "80",
+        "https" => "443",
+        _ => "",
+    }
 }
 
 fn regex(regex: String) -> StringMatcher {
@@ -126,6 +225,14 @@ mod tests {
         assert_eq!(pattern("https://a.com:8443").as_deref(), Some("=https://a.com:8443"));
         assert_eq!(pattern("https://*.a.com").as_deref(), Some(r"https://[^:/]+\.a\.com"));
         assert_eq!(pattern("https://a.com:*").as_deref(), Some(r"https://a\.com(:[0-9]+)?"));
+        assert_eq!(pattern("https://a.com:443").as_deref(), Some("=https://a.com"));
+        assert_eq!(pattern("http://a.com:80").as_deref(), Some("=http://a.com"));
+        assert_eq!(pattern("http://a.com:443").as_deref(), Some("=http://a.com:443"));
+        assert_eq!(pattern("https://*.a.com:443").as_deref(), Some(r"https://[^:/]+\.a\.com"));
+        assert_eq!(pattern("HTTPS://A.com").as_deref(), Some("=https://a.com"));
+        assert_eq!(pattern("https://[::1]").as_deref(), Some("=https://[::1]"));
+        assert_eq!(pattern("https://[::1]:443").as_deref(), Some("=https://[::1]"));
+        assert_eq!(pattern("https://[::1]:8443").as_deref(), Some("=https://[::1]:8443"));
         assert_eq!(pattern("https://*").as_deref(), Some("https://[^:/]+(:[0-9]+)?"));
         for wrong in [
             "",
@@ -135,6 +242,9 @@ mod tests {
             "https://a.*.com",
             "https://*a.com",
             "https://a.com:x*",
+            "https://a.com:",
+            "https://a.com:x",
+            "https://*.a.com:99999",
         ] {
             assert_eq!(pattern(wrong), None, "{wrong}");
         }

@@ -11,6 +11,7 @@ mod redirect;
 mod request_headers;
 mod response_headers;
 pub(crate) mod retry;
+mod session_persistence;
 mod timeouts;
 mod url_rewrite;
 
@@ -61,6 +62,10 @@ pub(crate) struct EmitAt<'a> {
 pub(crate) enum Stage {
     /// Answers preflights before anything else may refuse them.
     Cors,
+    /// Makes a request ready to be answered with a redirect.
+    Redirect,
+    /// Says to which endpoint a request goes.
+    Session,
 }
 
 /// One thing that a rule or a backend of it can do.
@@ -75,6 +80,11 @@ pub(crate) trait Feature {
     /// changes a listener.
     fn http_filter() -> Option<(Stage, HttpFilter)> {
         None
+    }
+
+    /// What else must lead to a rule so that its requests can be made, tried before the match itself.
+    fn also_matched(_ir: &Self::Ir, _matched: &Match) -> Vec<Match> {
+        Vec::new()
     }
 
     /// Writes a route.
@@ -96,6 +106,13 @@ macro_rules! features {
         }
 
         impl FeatureIr {
+            /// Matches to be tried before the one given; see [`Feature::also_matched`].
+            pub(crate) fn also_matched(&self, matched: &Match) -> Vec<Match> {
+                match self {
+                    $(FeatureIr::$feature(ir) => <$module::$feature as Feature>::also_matched(ir, matched),)*
+                }
+            }
+
             /// Writes a route.
             pub(crate) fn on_route(&self, route: &mut Route, at: &EmitAt<'_>) {
                 match self {
@@ -138,6 +155,7 @@ features! {
     response_headers::ResponseHeaders,
     mirror::RequestMirror,
     retry::RetryPolicy,
+    session_persistence::SessionPersistence,
     timeouts::RouteTimeouts,
     url_rewrite::UrlRewriting,
 }

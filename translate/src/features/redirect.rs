@@ -1,16 +1,41 @@
 //! RequestRedirect.
+//!
+//! Envoy puts the port that a client wrote into the Location unless it is told one, and shows one that it is told
+//! even where it is the scheme's default. So for a Location without a port a script takes the port from the request's
+//! host before the redirect is made; no backend sees that.
 
+use envoy_types::pb::envoy::config::core::v3::DataSource;
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::route::v3::redirect_action::{
     PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier,
 };
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::{RedirectAction, Route};
+use envoy_types::pb::envoy::extensions::filters::http::lua::v3::lua_per_route::Override;
+use envoy_types::pb::envoy::extensions::filters::http::lua::v3::{Lua, LuaPerRoute};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
+use envoy_types::util::pack_any;
 
 use super::url_rewrite::{PathRewrite, check_path, rewrite_of};
-use super::{At, EmitAt, Feature};
+use super::{At, EmitAt, Feature, Stage};
 use crate::attach::RuleCx;
 use crate::graph::Scheme;
 use crate::model::Redirect;
+
+const FILTER: &str = "envoy.filters.http.lua";
+/// Name of the script in the filter's configuration.
+const SCRIPT: &str = "host-without-port";
+/// An IPv6 address has colons of its own, in brackets.
+const HOST_WITHOUT_PORT: &str = r#"function envoy_on_request(handle)
+  local headers = handle:headers()
+  local host = headers:get(":authority")
+  local bare = host and host:match("^(.+):%d*$")
+  if bare and (bare:sub(1, 1) == "[" or not bare:find(":", 1, true)) then
+    headers:replace(":authority", bare)
+  end
+end
+"#;
 
 pub(crate) struct RequestRedirect;
 
@@ -32,7 +57,26 @@ impl Feature for RequestRedirect {
         Some(redirect.clone())
     }
 
+    fn http_filter() -> Option<(Stage, HttpFilter)> {
+        let script = DataSource {
+            specifier: Some(Specifier::InlineString(HOST_WITHOUT_PORT.to_owned())),
+            ..DataSource::default()
+        };
+        let lua = Lua { source_codes: [(SCRIPT.to_owned(), script)].into(), ..Lua::default() };
+        let filter = HttpFilter {
+            name: FILTER.to_owned(),
+            config_type: Some(ConfigType::TypedConfig(pack_any(lua))),
+            ..HttpFilter::default()
+        };
+        Some((Stage::Redirect, filter))
+    }
+
     fn on_route(redirect: &Redirect, route: &mut Route, at: &EmitAt<'_>) {
+        if redirect.hostname.is_none() && location_port(redirect, at) == 0 {
+            let script =
+                LuaPerRoute { r#override: Some(Override::Name(SCRIPT.to_owned())), ..LuaPerRoute::default() };
+            route.typed_per_filter_config.insert(FILTER.to_owned(), pack_any(script));
+        }
         let mut action = RedirectAction {
             host_redirect: redirect.hostname.as_deref().unwrap_or_default().to_owned(),
             port_redirect: u32::from(location_port(redirect, at)),

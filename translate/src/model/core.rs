@@ -34,8 +34,21 @@ pub(crate) struct ServiceSpec {
 pub(crate) struct ServicePort {
     #[serde(default)]
     pub(crate) name: ArcStr,
+    /// None means TCP, the API's default.
+    pub(crate) protocol: Option<ArcStr>,
     pub(crate) port: u16,
     pub(crate) app_protocol: Option<ArcStr>,
+}
+
+impl ServicePort {
+    /// True if it takes what routes send: TCP. A Service may have the same number for UDP and SCTP as well.
+    pub(crate) fn is_tcp(&self) -> bool {
+        is_tcp(self.protocol.as_deref())
+    }
+}
+
+fn is_tcp(protocol: Option<&str>) -> bool {
+    matches!(protocol, None | Some("" | "TCP"))
 }
 
 /// An EndpointSlice of `discovery.k8s.io/v1`.
@@ -72,13 +85,37 @@ pub(crate) struct Endpoint {
 pub(crate) struct EndpointConditions {
     /// None means ready.
     pub(crate) ready: Option<bool>,
+    /// None means that it serves.
+    pub(crate) serving: Option<bool>,
+    /// None means that it stays.
+    pub(crate) terminating: Option<bool>,
+}
+
+impl EndpointConditions {
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready != Some(false)
+    }
+
+    /// True if it is about to end and still answers.
+    pub(crate) fn serves_to_the_end(&self) -> bool {
+        self.serving != Some(false) && self.terminating == Some(true)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct EndpointPort {
     #[serde(default, deserialize_with = "null_is_empty")]
     pub(crate) name: ArcStr,
+    /// None means TCP, the API's default.
+    pub(crate) protocol: Option<ArcStr>,
     pub(crate) port: Option<u16>,
+}
+
+impl EndpointPort {
+    /// True if it takes what routes send.
+    pub(crate) fn is_tcp(&self) -> bool {
+        is_tcp(self.protocol.as_deref())
+    }
 }
 
 /// A Secret without anything secret: sources replace the private key by a verdict on it.

@@ -3,7 +3,7 @@
 use proto::ArcStr;
 use serde::Deserialize;
 
-use super::http_route::{BackendRef, Filter, NameMatch};
+use super::http_route::{BackendRef, Filter, NameMatch, SessionPersistence};
 use super::{Meta, ParentRef};
 
 /// <https://gateway-api.sigs.k8s.io/api-types/grpcroute/>
@@ -22,6 +22,8 @@ pub(crate) struct GrpcSpec {
     pub(crate) hostnames: Vec<ArcStr>,
     /// None or empty: one rule that matches all.
     pub(crate) rules: Option<Vec<GrpcRule>>,
+    /// As in an HTTPRoute.
+    pub(crate) use_default_gateways: Option<ArcStr>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -32,6 +34,7 @@ pub(crate) struct GrpcRule {
     pub(crate) matches: Vec<GrpcMatch>,
     pub(crate) filters: Vec<Filter>,
     pub(crate) backend_refs: Vec<BackendRef>,
+    pub(crate) session_persistence: Option<SessionPersistence>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

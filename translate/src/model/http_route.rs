@@ -21,6 +21,8 @@ pub(crate) struct Spec {
     pub(crate) hostnames: Vec<ArcStr>,
     /// None: one rule that matches all.
     pub(crate) rules: Option<Vec<Rule>>,
+    /// Of the experimental channel; default Gateways are not supported.
+    pub(crate) use_default_gateways: Option<ArcStr>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -33,6 +35,7 @@ pub(crate) struct Rule {
     pub(crate) backend_refs: Vec<BackendRef>,
     pub(crate) timeouts: Timeouts,
     pub(crate) retry: Option<Retry>,
+    pub(crate) session_persistence: Option<SessionPersistence>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -192,4 +195,36 @@ pub(crate) struct Retry {
     /// Default 1; 0 disables.
     pub(crate) attempts: Option<u32>,
     pub(crate) backoff: Option<GepDuration>,
+}
+
+/// `SessionPersistence` of v1.7, with the fields that it had before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct SessionPersistence {
+    /// `Cookie` (default) or `Header`.
+    #[serde(rename = "type")]
+    pub(crate) kind: Option<ArcStr>,
+    pub(crate) absolute_timeout: Option<GepDuration>,
+    pub(crate) cookie: Option<SessionCookie>,
+    pub(crate) header: Option<SessionHeader>,
+    /// Before v1.7.
+    pub(crate) session_name: Option<ArcStr>,
+    /// Before v1.7.
+    pub(crate) idle_timeout: Option<GepDuration>,
+    /// Before v1.7.
+    pub(crate) cookie_config: Option<SessionCookie>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct SessionCookie {
+    pub(crate) name: Option<ArcStr>,
+    pub(crate) path: Option<ArcStr>,
+    /// `Session` (default) or `Permanent`.
+    pub(crate) lifetime_type: Option<ArcStr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct SessionHeader {
+    pub(crate) name: ArcStr,
 }

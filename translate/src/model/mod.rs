@@ -37,7 +37,7 @@ pub(crate) use gateway_tls::{ClientValidation, FrontendTls, Place, ValidationMod
 pub(crate) use grpc_route::{GrpcMatch, GrpcRoute, GrpcRule, MethodMatch, Rpc};
 pub(crate) use http_route::{
     Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathMatch, PathModifier, Redirect,
-    Rule, Spec, Timeouts, UrlRewrite,
+    Rule, SessionPersistence, Spec, Timeouts, UrlRewrite,
 };
 pub(crate) use l4_route::{TcpRoute, TlsRoute, TlsSpec};
 pub(crate) use listener_filters::ExternalAuth;

@@ -64,7 +64,7 @@ fn check<M: DeserializeOwned>(key: &ResourceKey, object: &Value, strict: bool) -
 }
 
 /// Fields of the experimental channel that are let through without effect.
-const KNOWN_BUT_UNREAD: &[&str] = &["sessionPersistence", "useDefaultGateways", "externalAuth"];
+const KNOWN_BUT_UNREAD: &[&str] = &["useDefaultGateways", "externalAuth"];
 
 /// `spec.rules.0.name` as `spec.rules[0].name`.
 fn bracketed(path: &str) -> String {
