@@ -20,7 +20,8 @@ async fn a_session_stays_with_its_endpoint() {
     let pair = service(&scene.name, "pair", "", &[a.addr.port(), b.addr.port()]);
     scene.add(&pair);
     scene.apply_rules(RULES).await;
-    for (path, shown, header) in [("/cookie", "set-cookie", "cookie"), ("/header", "x-session", "x-session")] {
+    for (path, shown, header) in [("/cookie", "set-cookie", "cookie"), ("/header", "x-session", "x-session")]
+    {
         let first = scene.get(path).await;
         let session = first.header(shown).unwrap_or_else(|| panic!("{path} begins no session: {first:?}"));
         let session = session.split(';').next().unwrap().to_owned();
