@@ -1,6 +1,10 @@
-//! The source against a real API server, named by `FLEETGATE_TEST_KUBECONFIG`.
+//! The source against a real API server.
+//!
+//! The test starts a test bed and then itself once more inside the bed's namespaces.
 #![allow(clippy::unwrap_used)]
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use ingest::kubernetes::source::{Handle, Options, start};
@@ -12,14 +16,51 @@ use proto::{Change, Event, Kind, ResourceKey};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 
-async fn client() -> Option<Client> {
-    let Ok(path) = std::env::var("FLEETGATE_TEST_KUBECONFIG") else {
-        eprintln!("skipped: FLEETGATE_TEST_KUBECONFIG names no kubeconfig of a test cluster");
-        return None;
-    };
-    let kubeconfig = kube::config::Kubeconfig::read_from(path).unwrap();
+/// Set for the part that runs inside.
+const INSIDE: &str = "FLEETGATE_TEST_INGEST_INSIDE_BED";
+
+/// A test bed that ends with the test.
+struct Bed {
+    program: PathBuf,
+    tools: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Bed {
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args([verb, "--dir"]).arg(self.dir.path()).arg("--tools").arg(&self.tools);
+        command
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let _ = self.command("down").output();
+    }
+}
+
+#[test]
+fn a_real_api_server_is_followed() {
+    let (Some(tools), Some(program)) = (needs::testbed(), needs::built("testbed")) else { return };
+    let bed = Bed { program, tools, dir: tempfile::tempdir().unwrap() };
+    let up = bed.command("up").output().unwrap();
+    assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+    let mut shell = bed.command("shell");
+    shell.arg("--").arg(std::env::current_exe().unwrap());
+    shell.args(["--ignored", "--exact", "inside_a_bed", "--nocapture"]).env(INSIDE, bed.dir.path());
+    let told = shell.output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    // Indented: its summary is none of this program.
+    stdout.lines().chain(stderr.lines()).for_each(|line| println!("  | {line}"));
+    assert!(told.status.success(), "{}", told.status);
+}
+
+async fn client() -> Client {
+    let path = std::env::var_os("KUBECONFIG").expect("the bed's shell names its kubeconfig");
+    let kubeconfig = kube::config::Kubeconfig::read_from(Path::new(&path)).unwrap();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
-    Some(Client::try_from(config).unwrap())
+    Client::try_from(config).unwrap()
 }
 
 struct Source {
@@ -86,8 +127,10 @@ fn object(value: Value) -> DynamicObject {
 }
 
 #[tokio::test]
-async fn a_real_api_server_is_followed() {
-    let Some(client) = client().await else { return };
+#[ignore = "a part of another test"]
+async fn inside_a_bed() {
+    let Some(_dir) = needs::started_by_another_test(INSIDE) else { return };
+    let client = client().await;
     let namespaces = api(&client, "", "v1", "Namespace", "namespaces", "");
     let name = format!("ingest-{}", std::process::id());
     let namespace = object(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
@@ -117,11 +160,8 @@ async fn follow(client: &Client, namespace: &str) {
     let payload: Value = serde_json::from_slice(payload).unwrap();
     assert_eq!(payload["spec"]["ports"][0]["port"], 81);
     assert!(payload["metadata"].get("managedFields").is_none() && !event.uid.is_empty());
-    if source.handle.seen().api(&Kind::HTTP_ROUTE).is_some() {
-        status(client, &mut source).await;
-    } else {
-        eprintln!("skipped: the cluster has no HTTPRoutes");
-    }
+    assert!(source.handle.seen().api(&Kind::HTTP_ROUTE).is_some(), "the bed has HTTPRoutes");
+    status(client, &mut source).await;
     drop(source);
 
     // After the restart only one namespace is read.

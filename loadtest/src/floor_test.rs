@@ -132,8 +132,7 @@ fn only_listeners_are_moved() {
 
 #[test]
 fn a_real_envoy_takes_the_base_and_each_push() {
-    if std::env::var_os("FLEETGATE_ENVOY").is_none() {
-        eprintln!("skipped: set FLEETGATE_ENVOY to an Envoy 1.40");
+    if needs::envoy().is_none() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

@@ -7,24 +7,6 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-/// The programs, if this machine can run a bed.
-fn tools() -> Option<PathBuf> {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join(".tools");
-    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
-    let needed = [
-        "etcd-3.6.6/etcd",
-        "kubernetes-1.37.2/kube-apiserver",
-        "bin/kubectl",
-        "gateway-api-1.7.0/echo-basic",
-        "nats-server-2.15.2/nats-server",
-    ];
-    if is_root && needed.iter().all(|program| tools.join(program).exists()) {
-        return Some(tools);
-    }
-    eprintln!("not root, or no programs (`cargo xtask tools`): the test bed's node is not tested");
-    None
-}
-
 /// A bed with a node, in a directory of its own; ended when dropped.
 struct Bed {
     tools: PathBuf,
@@ -80,7 +62,7 @@ impl Drop for Bed {
 
 #[test]
 fn duties() {
-    let Some(tools) = tools() else { return };
+    let Some(tools) = needs::testbed() else { return };
     let bed = Bed::up(tools);
     let notes = bed.dir.path().join("notes");
     let pods = bed.dir.path().join("pods.yaml");

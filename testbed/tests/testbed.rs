@@ -7,23 +7,6 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// The programs, if this machine can run a bed.
-fn tools() -> Option<PathBuf> {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join(".tools");
-    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
-    let needed = [
-        "etcd-3.6.6/etcd",
-        "kubernetes-1.37.2/kube-controller-manager",
-        "bin/kubectl",
-        "gateway-api-1.7.0/crds",
-    ];
-    if is_root && needed.iter().all(|program| tools.join(program).exists()) {
-        return Some(tools);
-    }
-    eprintln!("not root, or no programs (`cargo xtask tools`): the test bed is not tested");
-    None
-}
-
 /// Beds in a directory of their own, ended when dropped.
 struct Beds {
     tools: PathBuf,
@@ -75,7 +58,7 @@ fn left(dir: &Path) -> Vec<String> {
 
 #[test]
 fn beds_do_not_see_each_other_and_leave_nothing() {
-    let Some(tools) = tools() else { return };
+    let Some(tools) = needs::testbed() else { return };
     let beds = Beds { tools, dir: tempfile::tempdir().unwrap() };
     for bed in ["a", "b"] {
         beds.succeed(bed, &["up"]);
@@ -137,7 +120,7 @@ spec: {type: LoadBalancer, loadBalancerIP: 192.0.2.7, selector: {app: echo}, por
 
 #[test]
 fn pods_run_and_are_reached_by_their_service() {
-    let Some(tools) = tools() else { return };
+    let Some(tools) = needs::testbed() else { return };
     let beds = Beds { tools, dir: tempfile::tempdir().unwrap() };
     let file = |name: &str, text: String| {
         let path = beds.dir.path().join(name);

@@ -22,7 +22,10 @@ Chores of the fleetgate workspace.
   cargo xtask tools [--print TOOL]    fetch and build the pinned programs into .tools/; --print makes one of them and
                                       prints its path: envoy, etcd, kube-apiserver, kube-controller-manager, kubectl,
                                       helm, echo-basic, nats-server, conformance
-  cargo xtask test [--quick]          fetch what the tests need, run all of them; --quick leaves out slow ones
+  cargo xtask test [--quick] [--build-only]
+                                      fetch what the tests need, run all of them; --quick leaves out slow ones,
+                                      --build-only fetches and builds all and runs none. The last line is
+                                      `N passed, N failed, N skipped`; with CI=true a skip is a failure
   cargo xtask testbed up|down|status|shell ...
                                       real Kubernetes control planes in network namespaces: testbed/README.md
   cargo xtask conformance [--profile NAME,...] [--run TEST] [--channel standard|experimental]
@@ -53,6 +56,7 @@ fn run(mut arguments: pico_args::Arguments) -> Outcome {
     }
     let print: Option<String> = arguments.opt_value_from_str("--print").map_err(|error| error.to_string())?;
     let quick = arguments.contains("--quick");
+    let build_only = arguments.contains("--build-only");
     let once = arguments.contains("--once");
     let help = arguments.contains(["-h", "--help"]);
     let rest = arguments.finish();
@@ -66,7 +70,7 @@ fn run(mut arguments: pico_args::Arguments) -> Outcome {
         }
         Some("demo") => demo::run(once),
         Some("tools") => tools::run_tools(print.as_deref()),
-        Some("test") => test::run(quick),
+        Some("test") => test::run(&test::Options { quick, build_only }),
         Some("lint") => lint::run_lint(),
         Some(other) => Err(format!("no chore is named {other}\n\n{HELP}")),
         None => Err(format!("name a chore\n\n{HELP}")),

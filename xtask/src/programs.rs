@@ -11,31 +11,24 @@ pub(crate) struct Programs {
     pub(crate) echo: PathBuf,
 }
 
-/// Builds them; cargo's own progress shows.
+/// Builds what the demo runs and nothing else; cargo's own progress shows.
 pub(crate) fn build() -> Outcome<Programs> {
-    eprintln!(
-        "building fleetgate, its proxy module, the test bed and the echo backend; the first time takes minutes"
-    );
-    run(&mut cargo(&[
-        "build",
-        "-p",
-        "fleetgate",
-        "-p",
-        "loadtest",
-        "-p",
-        "proxy",
-        "-p",
-        "testbed",
-        "--bin",
-        "testbed",
-        "--bin",
-        "fleetgate",
-        "--bin",
-        "echo",
-        "--lib",
-    ]))?;
+    eprintln!("building fleetgate, its proxy module and the echo backend; the first time takes minutes");
+    let packages = ["build", "-p", "fleetgate", "-p", "proxy", "-p", "loadtest"];
+    run(&mut cargo(&[&packages[..], &["--bin", "fleetgate", "--bin", "echo", "--lib"]].concat()))?;
     let debug = target_directory()?.join("debug");
     Ok(Programs { fleetgate: debug.join("fleetgate"), echo: debug.join("echo") })
+}
+
+/// Builds the test bed's program.
+pub(crate) fn build_testbed() -> Outcome {
+    run(&mut cargo(&["build", "--quiet", "-p", "testbed"]))
+}
+
+/// Builds all tests, and what they run: that of a package which has tests of its own comes with these.
+pub(crate) fn build_tests() -> Outcome {
+    run(&mut cargo(&["build", "-p", "proxy"]))?;
+    run(&mut cargo(&["test", "--workspace", "--no-run"]))
 }
 
 /// Where cargo puts what it builds: `target/`, unless the environment or a configuration says otherwise.

@@ -7,12 +7,12 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::command::{cargo, command, run};
-use crate::{Outcome, root, tools};
+use crate::command::{command, run};
+use crate::{Outcome, programs, root, tools};
 
 /// Runs the test bed's own program with the rest of the command line, with all that it needs in place.
 pub(crate) fn run_testbed(rest: &[OsString]) -> Outcome {
-    run(&mut cargo(&["build", "--quiet", "-p", "testbed"]))?;
+    programs::build_testbed()?;
     let starts = rest.first().is_some_and(|first| first == "up");
     let mut flags: Vec<OsString> = vec!["--tools".into(), root().join(".tools").into()];
     if starts {

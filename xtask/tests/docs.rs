@@ -26,20 +26,9 @@ fn section<'a>(manual: &'a str, command: &str) -> &'a str {
     rest.find("\n## ").map_or(rest, |end| &rest[..end])
 }
 
-/// The binary beside this test; none if nobody has built it.
-fn fleetgate() -> Option<PathBuf> {
-    let test = std::env::current_exe().unwrap();
-    let binary = test.parent()?.parent()?.join("fleetgate");
-    binary.exists().then_some(binary)
-}
-
 #[test]
 fn every_flag_of_every_command_is_in_the_manual() {
-    let Some(fleetgate) = fleetgate() else {
-        assert!(std::env::var_os("FLEETGATE_ENVOY").is_none(), "`cargo xtask test` builds fleetgate first");
-        eprintln!("left out: `cargo build -p fleetgate` first, or run `cargo xtask test`");
-        return;
-    };
+    let Some(fleetgate) = needs::built("fleetgate") else { return };
     let manual = manual();
     let mut missing = Vec::new();
     for command in ["standalone", "translate", "bootstrap", "get", "log", "diff", "check", "version"] {
@@ -64,7 +53,7 @@ fn every_flag_of_every_command_is_in_the_manual() {
 
 #[test]
 fn the_quickstart_has_no_faults() {
-    let Some(fleetgate) = fleetgate() else { return };
+    let Some(fleetgate) = needs::built("fleetgate") else { return };
     let output = Command::new(fleetgate)
         .args(["translate", "--config", "examples/quickstart"])
         .current_dir(root())

@@ -16,13 +16,9 @@ fn chart(name: &str) -> PathBuf {
     root().join("deploy/charts").join(name)
 }
 
-/// Runs helm; none if it is not there.
+/// Runs helm; without it the test is skipped.
 fn helm(arguments: &[&str]) -> Option<Output> {
-    let helm = root().join(".tools/bin/helm");
-    if !helm.exists() {
-        eprintln!("no helm (`cargo xtask tools --print helm`): the charts are not tested");
-        return None;
-    }
+    let helm = needs::tool("bin/helm")?;
     // Nothing of the user's, and no cluster.
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(helm);

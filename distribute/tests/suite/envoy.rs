@@ -11,7 +11,7 @@ use proto::{Delta, Revision, XdsKey, XdsKind};
 use crate::{
     bed::Server,
     pieces::{bad_cluster, bad_host, cluster, delta, endpoints, host, key, listener, table, web},
-    proxy::{Backend, Envoy, binary, free_port, get},
+    proxy::{Backend, Envoy, free_port, get},
 };
 
 /// Cluster `one` with a backend of its name, and host `a.test` that uses it.
@@ -28,7 +28,7 @@ fn first(port: u16, backend: &Backend) -> Delta {
 
 /// Server and Envoy with [`first`].
 async fn started() -> Option<(Server, Envoy, Backend)> {
-    let binary = binary()?;
+    let binary = needs::envoy()?;
     let mut server = Server::start().await;
     let backend = Backend::start("one").await;
     let port = free_port();

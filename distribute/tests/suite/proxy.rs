@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -17,15 +17,6 @@ use tokio::{
 use crate::bed::FOREVER;
 
 const ASK_AGAIN: Duration = Duration::from_millis(10);
-
-/// The Envoy to test with.
-pub(crate) fn binary() -> Option<PathBuf> {
-    let binary = std::env::var_os("FLEETGATE_ENVOY").map(PathBuf::from);
-    if binary.is_none() {
-        println!("skipped: FLEETGATE_ENVOY names no Envoy");
-    }
-    binary
-}
 
 pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()

@@ -2,7 +2,7 @@
 //!
 //! The test starts a test bed and then itself once more inside the bed's namespaces, where all ports are free.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
@@ -38,12 +38,7 @@ spec: {selfManaged: {}}
 #[test]
 fn a_cluster_is_served_and_told() {
     let Some(bed) = Bed::up() else { return };
-    let itself = std::env::current_exe().unwrap();
-    bed.shell(&format!(
-        "{INSIDE}='{}' '{}' --exact kubernetes::inside_a_bed --nocapture",
-        bed.path().display(),
-        itself.display()
-    ));
+    bed.run_test("kubernetes::inside_a_bed", INSIDE);
 }
 
 async fn answers(host: &str, status: u16) {
@@ -71,17 +66,18 @@ fn envoy(dir: &Path) -> Program {
     assert!(bootstrap.status.success(), "{}", String::from_utf8_lossy(&bootstrap.stderr));
     let file = dir.join("envoy.json");
     std::fs::write(&file, bootstrap.stdout).unwrap();
-    let mut command = Command::new(std::env::var_os("FLEETGATE_ENVOY").unwrap());
+    let mut command = Command::new(needs::envoy().unwrap());
     let module = Path::new(env!("CARGO_BIN_EXE_fleetgate")).parent().unwrap();
     command.env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", module);
     command.arg("-c").arg(file).args(["--disable-hot-restart", "--concurrency", "1"]);
     Program::start(&mut command, &dir.join("envoy.log"))
 }
 
-/// Runs in the namespaces of a bed; passes at once anywhere else.
+/// Runs in the namespaces of a bed.
 #[tokio::test]
+#[ignore = "a part of another test"]
 async fn inside_a_bed() {
-    let Some(dir) = std::env::var_os(INSIDE).map(PathBuf::from) else { return };
+    let Some(dir) = needs::started_by_another_test(INSIDE) else { return };
     apply_definitions().await;
     apply(&format!("{CLASS}{OBJECTS}---\n{ECHO}"));
     let echo = Path::new(env!("CARGO_BIN_EXE_fleetgate")).with_file_name("echo");

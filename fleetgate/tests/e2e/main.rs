@@ -1,6 +1,6 @@
 //! The product through a real Envoy: what clients get and what backends see.
 //!
-//! Needs `FLEETGATE_ENVOY`, the path of an Envoy; without it each test says so and passes. Most tests
+//! Needs `FLEETGATE_ENVOY`, the path of an Envoy; without it each test says so and is skipped. Most tests
 //! share one running `fleetgate standalone` and one Gateway, each with a namespace and a hostname of its
 //! own; those that restart or break things start their own.
 

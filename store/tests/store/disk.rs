@@ -148,11 +148,9 @@ impl Drop for Mounted<'_> {
 
 #[tokio::test]
 async fn a_full_disk_stores_nothing_and_heals() {
+    let Some(()) = needs::root() else { return };
     let dir = tempfile::tempdir().unwrap();
-    if !mount("size=48m", dir.path()) {
-        eprintln!("skipped: a file system of its own needs root");
-        return;
-    }
+    assert!(mount("size=48m", dir.path()), "cannot mount a file system of its own");
     let _mounted = Mounted(dir.path());
     let log = SledLog::open(&dir.path().join("log")).unwrap();
     let mut acknowledged = Revision::NONE;
@@ -178,11 +176,12 @@ async fn a_full_disk_stores_nothing_and_heals() {
 
 const LIMITED_DIR: &str = "FLEETGATE_TEST_LIMITED_DIR";
 
-/// Not a test: the process whose files may not grow beyond a few megabytes.
+/// The process whose files may not grow beyond a few megabytes.
 #[tokio::test]
+#[ignore = "a part of another test"]
 async fn limited_child() {
-    let Some(dir) = env::var_os(LIMITED_DIR) else { return };
-    let log = SledLog::open(Path::new(&dir)).unwrap();
+    let Some(dir) = needs::started_by_another_test(LIMITED_DIR) else { return };
+    let log = SledLog::open(&dir).unwrap();
     let mut acknowledged = Revision::NONE;
     let error = loop {
         match log.append(&[large("a")]).await {
@@ -200,7 +199,7 @@ async fn limited_child() {
 #[tokio::test]
 async fn a_failed_write_leaves_a_readable_log() {
     let dir = tempfile::tempdir().unwrap();
-    let script = "trap '' 25; ulimit -f 6144; exec \"$0\" disk::limited_child --exact --nocapture";
+    let script = "trap '' 25; ulimit -f 6144; exec \"$0\" --ignored --exact disk::limited_child --nocapture";
     let output = Command::new("sh")
         .args(["-c", script])
         .arg(env::current_exe().unwrap())

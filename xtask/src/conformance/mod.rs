@@ -67,6 +67,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     tools::testbed()?;
     let program = tools::suite(&options.version)?;
     programs::build()?;
+    programs::build_testbed()?;
     let folder = testbed::target().join("conformance");
     let _ = fs::remove_dir_all(failures());
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;

@@ -40,10 +40,11 @@ pub(super) fn build(module: &Path, path: &Path, how: &[&str], package: &str, fla
 
 /// The Go that all is built with, in a folder.
 pub(super) fn go(folder: &Path) -> Outcome<Command> {
-    if !works(&mut command("go", &["version"])) {
-        return Err("the test bed is built with Go, which is missing; install Go 1.21 or newer \
-                    (https://go.dev/doc/install) and run this again"
-            .to_owned());
+    if !works(command("go", &["version"]).env("GOTOOLCHAIN", TOOLCHAIN)) {
+        return Err(format!(
+            "the test bed is built with {TOOLCHAIN}, which any Go from 1.21 on fetches by itself; `go version` failed: \
+             install Go (https://go.dev/doc/install) and run this again"
+        ));
     }
     let mut go = command("go", &[]);
     go.current_dir(folder).env("GOTOOLCHAIN", TOOLCHAIN).env("CGO_ENABLED", "0");

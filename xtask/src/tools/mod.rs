@@ -67,10 +67,14 @@ pub(crate) fn testbed() -> Outcome {
         .map(|(_, package)| package)
         .collect();
     if !missing.is_empty() {
-        eprintln!("the test bed needs {}; trying to add them", missing.join(", "));
+        eprintln!("the test bed needs {}; adding them with apt-get", missing.join(", "));
         let install = [&["install", "-y", "-qq"], &missing[..]].concat();
         if !works(&mut command("apt-get", &["update", "-qq"])) || !works(&mut command("apt-get", &install)) {
-            return Err(format!("install {} and run this again", missing.join(", ")));
+            let missing = missing.join(" ");
+            return Err(format!(
+                "the test bed needs programs that are missing and could not be added: as root, run \
+                 `apt-get update && apt-get install {missing}` (or your system's like), and run this again"
+            ));
         }
     }
     for path in [

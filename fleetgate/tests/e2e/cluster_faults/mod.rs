@@ -13,8 +13,6 @@ mod proxies;
 mod replicas;
 mod scene;
 
-use std::path::PathBuf;
-
 use crate::harness::Bed;
 use scene::Scene;
 
@@ -24,19 +22,14 @@ const INSIDE: &str = "FLEETGATE_TEST_FAULTS_INSIDE_BED";
 #[test]
 fn faults_of_a_cluster_cost_no_request() {
     let Some(bed) = Bed::up() else { return };
-    let itself = std::env::current_exe().unwrap();
-    let told = bed.shell(&format!(
-        "{INSIDE}='{}' '{}' --exact cluster_faults::inside_a_bed --nocapture 2>&1",
-        bed.path().display(),
-        itself.display()
-    ));
-    println!("{told}");
+    bed.run_test("cluster_faults::inside_a_bed", INSIDE);
 }
 
-/// Runs in the namespaces of a bed; passes at once anywhere else.
+/// Runs in the namespaces of a bed.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a part of another test"]
 async fn inside_a_bed() {
-    let Some(dir) = std::env::var_os(INSIDE).map(PathBuf::from) else { return };
+    let Some(dir) = needs::started_by_another_test(INSIDE) else { return };
     let mut scene = Scene::start(dir).await;
     bad_input::all(&mut scene).await;
     certificates::all(&mut scene).await;

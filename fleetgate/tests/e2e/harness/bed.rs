@@ -63,17 +63,10 @@ impl Bed {
 
     fn with(flags: &[&str]) -> Option<Bed> {
         let binary = Path::new(env!("CARGO_BIN_EXE_fleetgate"));
-        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join(".tools");
-        let program = binary.with_file_name("testbed");
-        let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
-        let there = ["kubernetes-1.37.2/kube-controller-manager", "bin/helm", "bin/kubectl"];
-        let there = there.iter().all(|tool| tools.join(tool).exists()) && program.exists();
-        let Some(envoy) = std::env::var_os("FLEETGATE_ENVOY").filter(|_| is_root && there) else {
-            eprintln!(
-                "not root, no Envoy or no test bed (`cargo xtask tools`): nothing is tested on Kubernetes"
-            );
-            return None;
-        };
+        let (envoy, tools) = (needs::envoy()?, needs::testbed()?);
+        let program = needs::built("testbed")?;
+        needs::built("echo")?;
+        needs::built("libfleetgate_proxy.so")?;
         let bed = Bed { program, tools, dir: tempfile::tempdir().unwrap() };
         let images = bed.dir.path().join("images.json");
         let module = json!({"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": binary.parent()});
@@ -87,6 +80,18 @@ impl Bed {
         let up = bed.command("up").args(flags).arg("--images").arg(&images).output().unwrap();
         assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
         Some(bed)
+    }
+
+    /// Runs a test of this program once more, inside, with this variable set to the bed's folder.
+    pub(crate) fn run_test(&self, test: &str, variable: &str) {
+        let itself = std::env::current_exe().unwrap();
+        let told = self.shell(&format!(
+            "{variable}='{}' '{}' --ignored --exact {test} --nocapture 2>&1",
+            self.path().display(),
+            itself.display()
+        ));
+        // Indented: its summary is none of this program.
+        told.lines().for_each(|line| println!("  | {line}"));
     }
 
     /// Its folder.

@@ -1,11 +1,9 @@
 //! A running `fleetgate standalone`.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Once;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -41,7 +39,15 @@ pub(crate) struct Instance {
 /// The instance that most tests share; none without an Envoy.
 pub(crate) async fn shared() -> Option<&'static Instance> {
     static SHARED: OnceCell<Option<Instance>> = OnceCell::const_new();
+    // Asked by each test, so that each is skipped.
+    needed()?;
     SHARED.get_or_init(Instance::start).await.as_ref()
+}
+
+/// An Envoy, and the module: without that fleetgate serves whole tables, and no test would see small ones.
+fn needed() -> Option<PathBuf> {
+    needs::built("libfleetgate_proxy.so")?;
+    needs::envoy()
 }
 
 impl Instance {
@@ -66,7 +72,7 @@ impl Instance {
 
     /// Starts one with more arguments and does not wait.
     pub(crate) fn spawn_with(arguments: &[&str]) -> Option<Instance> {
-        let envoy = envoy()?;
+        let envoy = needed()?;
         let dir = tempfile::Builder::new().prefix("fleetgate-e2e-").tempdir().unwrap().keep();
         fs::create_dir(dir.join("config")).unwrap();
         let http = free_port();
@@ -193,18 +199,6 @@ impl Drop for Instance {
         let _ = self.child.wait();
         let _ = self.guard.wait();
     }
-}
-
-/// The Envoy to test with; without one, says so once.
-fn envoy() -> Option<PathBuf> {
-    static TOLD: Once = Once::new();
-    let path = std::env::var_os("FLEETGATE_ENVOY").filter(|path| !path.is_empty());
-    if path.is_none() {
-        // Not by a macro: the test runner would keep what those print to itself.
-        let notice = "skipped: set FLEETGATE_ENVOY to the path of an Envoy, or run `cargo xtask test`\n";
-        TOLD.call_once(|| std::io::stderr().write_all(notice.as_bytes()).unwrap());
-    }
-    path.map(PathBuf::from)
 }
 
 /// Sends a signal to a process of ours.

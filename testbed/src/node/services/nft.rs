@@ -203,8 +203,7 @@ delete element ip testbed hairpins { 10.64.0.2 . 10.64.0.2 }\n";
         }
         script.push_str("nft list table ip testbed");
         let run = |words: &[&str]| std::process::Command::new(words[0]).args(&words[1..]).output();
-        if !run(&["unshare", "-n", "nft", "list", "tables"]).is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: no root, no unshare or no nft");
+        if needs::root().and_then(|()| needs::system("nft")).is_none() {
             return;
         }
         let output = run(&["unshare", "-n", "sh", "-c", &script]).unwrap();
