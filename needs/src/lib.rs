@@ -80,7 +80,7 @@ pub fn testbed() -> Option<PathBuf> {
 /// packages that it does not belong to.
 pub fn built(name: &str) -> Option<PathBuf> {
     let test = std::env::current_exe().unwrap_or_default();
-    let path = test.ancestors().nth(2).unwrap_or(Path::new("")).join(name);
+    let path = test.ancestors().nth(2).unwrap_or(&test).join(name);
     let reason = format!("{name} is not built: run `cargo xtask test`, or `cargo build --workspace`");
     or_skip(path.is_file().then_some(path), &reason)
 }

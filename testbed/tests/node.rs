@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
+/// The longest that a state of the cluster may take on a busy machine; command lines have it as a variable.
+const PATIENCE: &str = "300s";
+
 /// A bed with a node, in a directory of its own; ended when dropped.
 struct Bed {
     tools: PathBuf,
@@ -36,21 +39,21 @@ impl Bed {
 
     /// Runs a command line in the cluster's namespaces.
     fn shell(&self, line: &str) -> String {
-        let output = self.run("shell", &["--", "sh", "-ec", line]);
+        let output = self.run("shell", &["--", "sh", "-ec", &format!("PATIENCE={PATIENCE}; {line}")]);
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// Follows a log until a line has this word in it; gives the log up to there.
     fn log_until(&self, of: &str, word: &str) -> String {
-        let follow = format!("timeout 60 kubectl logs -f {of} > $log & pid=$!");
-        let wait = format!("timeout 60 sh -c 'until grep -q {word} '$log'; do sleep 0.1; done'");
+        let follow = format!("timeout $PATIENCE kubectl logs -f {of} > $log & pid=$!");
+        let wait = format!("timeout $PATIENCE sh -c 'until grep -q {word} '$log'; do sleep 0.1; done'");
         self.shell(&format!("log=$(mktemp); {follow}; {wait}; kill $pid; cat $log; rm $log"))
     }
 
     /// Waits until this field of an object has this value.
     fn wait(&self, object: &str, path: &str, value: &str) {
-        self.shell(&format!("kubectl wait --for=jsonpath='{{{path}}}'={value} {object} --timeout=90s"));
+        self.shell(&format!("kubectl wait --for=jsonpath='{{{path}}}'={value} {object} --timeout=$PATIENCE"));
     }
 }
 
@@ -77,7 +80,7 @@ fn duties() {
 }
 
 fn what_a_pod_sees(bed: &Bed) {
-    bed.shell("kubectl wait --for=condition=Available deployment/web --timeout=90s");
+    bed.shell("kubectl wait --for=condition=Available deployment/web --timeout=$PATIENCE");
     bed.shell("kubectl patch configmap live -p '{\"data\":{\"word\":\"two\"}}'");
     let logs = bed.log_until("deployment/web -c client", "updated");
     let lines: Vec<&str> = logs.lines().collect();
@@ -89,12 +92,12 @@ fn what_a_pod_sees(bed: &Bed) {
 
 fn load_balancer(bed: &Bed) {
     bed.wait("service/udp", ".status.loadBalancer.ingress[0].ip", "192.0.2.1");
-    bed.shell("kubectl wait --for=condition=Ready pod/udp --timeout=90s");
+    bed.shell("kubectl wait --for=condition=Ready pod/udp --timeout=$PATIENCE");
     let ask = "import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(1)
 s.connect(('192.0.2.1', 53))
-for _ in range(30):
+for _ in range(300):
     try:
         s.send(b'hello')
         print(s.recv(2000).decode())
@@ -106,7 +109,10 @@ for _ in range(30):
     assert!(answer.contains("\"request\":\"hello\""), "{answer}");
 
     let far = "kubectl get events --field-selector involvedObject.name=far -o jsonpath='{.items[*].message}'";
-    bed.shell(&format!("timeout 30 sh -c 'until {} | grep -q outside; do :; done'", far.replace('\'', "\"")));
+    bed.shell(&format!(
+        "timeout $PATIENCE sh -c 'until {} | grep -q outside; do :; done'",
+        far.replace('\'', "\"")
+    ));
     assert_eq!(bed.shell("kubectl get service far -o jsonpath='{.status.loadBalancer}'"), "{}");
     let refused = "! curl -s -m 5 http://198.51.100.9/ && ! curl -s -m 5 http://192.0.2.200/ && echo both";
     assert_eq!(bed.shell(refused), "both\n");
@@ -116,12 +122,13 @@ for _ in range(30):
 
 /// nats-server greets whoever connects with a line about itself.
 fn messages(bed: &Bed) {
-    bed.shell("kubectl wait --for=condition=Ready pod/nats --timeout=90s");
+    bed.shell("kubectl wait --for=condition=Ready pod/nats --timeout=$PATIENCE");
     let ask = "import socket
 print(socket.create_connection(('192.0.2.53', 4222), timeout=1).makefile().readline())";
     // The rules follow the endpoint a moment after the pod is ready.
-    let line =
-        bed.shell(&format!("timeout 30 sh -c 'until python3 -c \"$0\" 2>/dev/null; do :; done' \"{ask}\""));
+    let line = bed.shell(&format!(
+        "timeout $PATIENCE sh -c 'until python3 -c \"$0\" 2>/dev/null; do :; done' \"{ask}\""
+    ));
     assert!(line.starts_with("INFO {") && line.contains("\"jetstream\":true"), "{line}");
 }
 
@@ -138,14 +145,14 @@ fn containers_that_fail(bed: &Bed) {
 }
 
 fn the_end_of_a_pod(bed: &Bed, notes: &Path) {
-    bed.shell("kubectl wait --for=condition=Ready pod/polite --timeout=90s");
+    bed.shell("kubectl wait --for=condition=Ready pod/polite --timeout=$PATIENCE");
     // Its trap is set once it has said so.
     bed.log_until("polite", "up");
-    bed.shell("kubectl delete pod polite --timeout=60s");
+    bed.shell("kubectl delete pod polite --timeout=$PATIENCE");
     let read = |name: &str| std::fs::read_to_string(notes.join(name)).unwrap();
     assert_eq!((read("stop").as_str(), read("end").as_str()), ("stopping\n", "terminated\n"));
     let volumes = bed.dir.path().join("node/0/node/pods");
     let before = std::fs::read_dir(&volumes).unwrap().count();
-    bed.shell("kubectl delete pod crash sick unknown --timeout=60s");
+    bed.shell("kubectl delete pod crash sick unknown --timeout=$PATIENCE");
     assert_eq!(std::fs::read_dir(&volumes).unwrap().count(), before - 3, "their files are gone with them");
 }

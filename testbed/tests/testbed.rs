@@ -134,9 +134,9 @@ fn pods_run_and_are_reached_by_their_service() {
     beds.kubectl("pods", &["apply", "-f", &pods]);
     // Its pods wait for a Secret that comes late.
     beds.kubectl("pods", &["create", "secret", "generic", "late", "--from-literal=word=hello"]);
-    beds.kubectl("pods", &["wait", "--for=condition=Available", "deployment/echo", "--timeout=60s"]);
+    beds.kubectl("pods", &["wait", "--for=condition=Available", "deployment/echo", "--timeout=300s"]);
     let address =
-        ["--for=jsonpath={.status.loadBalancer.ingress[0].ip}=192.0.2.7", "service/echo", "--timeout=60s"];
+        ["--for=jsonpath={.status.loadBalancer.ingress[0].ip}=192.0.2.7", "service/echo", "--timeout=300s"];
     beds.kubectl("pods", &[&["wait"][..], &address].concat());
     let fetch =
         ["shell", "--", "curl", "-sf", "--retry", "20", "--retry-all-errors", "http://192.0.2.7/hello"];
@@ -145,7 +145,7 @@ fn pods_run_and_are_reached_by_their_service() {
     let logs = beds.kubectl("pods", &["logs", "--prefix", "-l", "app=echo"]);
     assert!(logs.contains("made to /hello"), "{logs}");
     beds.kubectl("pods", &["delete", "deployment", "echo"]);
-    beds.kubectl("pods", &["wait", "--for=delete", "pod", "-l", "app=echo", "--timeout=60s"]);
+    beds.kubectl("pods", &["wait", "--for=delete", "pod", "-l", "app=echo", "--timeout=300s"]);
     beds.succeed("pods", &["down"]);
     assert_eq!(left(beds.dir.path()), Vec::<String>::new());
 }

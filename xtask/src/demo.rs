@@ -19,7 +19,7 @@ use self::process::{ManagedEnvoys, Running};
 use crate::{Outcome, programs, tools};
 
 /// Longest wait for `/readyz`; it takes a second, but machines differ.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(180);
 
 /// Runs the demo; with `once` it ends by itself.
 pub(crate) fn run(once: bool) -> Outcome {

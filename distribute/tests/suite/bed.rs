@@ -19,7 +19,7 @@ use tokio::{
 use crate::pieces::gateway;
 
 /// A wait that takes this long will never end.
-pub(crate) const FOREVER: Duration = Duration::from_secs(30);
+pub(crate) const FOREVER: Duration = Duration::from_secs(120);
 
 /// The token of Gateway `default/NAME` is `token-NAME`.
 struct Tokens;

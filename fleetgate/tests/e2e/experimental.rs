@@ -47,7 +47,7 @@ fn apply(bed: &Bed, objects: &str) {
 /// Waits until a shell condition holds.
 fn until(bed: &Bed, condition: &str) {
     let wait = format!("until {condition}; do sleep 0.1; done").replace('\'', "'\\''");
-    bed.shell(&format!("timeout 90 bash -c '{wait}'"));
+    bed.shell(&format!("timeout $PATIENCE bash -c '{wait}'"));
 }
 
 fn patch_addresses(bed: &Bed, addresses: &Value) {
@@ -71,7 +71,7 @@ fn addresses(bed: &Bed) -> Vec<(String, Value)> {
 #[test]
 fn what_is_experimental_works_where_it_is_installed() {
     let Some(bed) = Bed::with_channel("experimental") else { return };
-    let install = "--namespace fleetgate-system --create-namespace --wait --timeout 120s";
+    let install = "--namespace fleetgate-system --create-namespace --wait --timeout $PATIENCE";
     bed.shell(&format!("helm install fleetgate-crds deploy/charts/fleetgate-crds {install}"));
     bed.shell(&format!("helm install fleetgate deploy/charts/fleetgate --set resources=null {install}"));
     let echo = std::path::Path::new(env!("CARGO_BIN_EXE_fleetgate")).with_file_name("echo");
@@ -81,7 +81,7 @@ fn what_is_experimental_works_where_it_is_installed() {
     apply(&bed, &certificate_secret("default", "cert", &servers.issue(&["web.example.com"])));
     apply(&bed, &bundle(&clients));
     apply(&bed, &gateway());
-    bed.shell("kubectl wait gateway/web --for=condition=Programmed --timeout=90s");
+    bed.shell("kubectl wait gateway/web --for=condition=Programmed --timeout=$PATIENCE");
     routability_is_kept_and_told(&bed);
     bundles_are_followed(&bed, &servers, &clients, &others);
     let _ = echo.kill();
@@ -89,7 +89,7 @@ fn what_is_experimental_works_where_it_is_installed() {
 }
 
 fn features_are_claimed(bed: &Bed) {
-    bed.shell("kubectl wait gatewayclass/fleetgate --for=condition=Accepted --timeout=60s");
+    bed.shell("kubectl wait gatewayclass/fleetgate --for=condition=Accepted --timeout=$PATIENCE");
     let class = bed.object("gatewayclass fleetgate");
     let features = class["status"]["supportedFeatures"].as_array().unwrap();
     for feature in [
@@ -126,13 +126,13 @@ fn routability_is_kept_and_told(bed: &Bed) {
 
     patch_addresses(bed, &json!([{"routability": "example.com/elsewhere"}]));
     assigned(bed, "NotAssigned");
-    bed.shell("kubectl wait gateway/web --for=condition=Programmed=false --timeout=60s");
+    bed.shell("kubectl wait gateway/web --for=condition=Programmed=false --timeout=$PATIENCE");
     assert_eq!(addresses(bed), []);
 
     patch_addresses(bed, &json!([{"routability": "testing.x-k8s.io/sentinel"}]));
     assigned(bed, "AddressesAssigned");
     assert_eq!(addresses(bed)[0].1, "testing.x-k8s.io/sentinel");
-    bed.shell("kubectl wait gateway/web --for=condition=Programmed --timeout=60s");
+    bed.shell("kubectl wait gateway/web --for=condition=Programmed --timeout=$PATIENCE");
 }
 
 fn bundles_are_followed(bed: &Bed, servers: &Authority, clients: &Authority, others: &Authority) {

@@ -80,7 +80,7 @@ fn charts_are_installed_used_upgraded_rolled_back_and_removed() {
     bed.shell(&format!("helm install fleetgate-crds ./deploy/charts/fleetgate-crds {NS} --wait"));
     let install = |verb: &str, more: &str| {
         bed.shell(&format!(
-            "helm {verb} fleetgate ./deploy/charts/fleetgate {NS} --wait --timeout 90s {more}"
+            "helm {verb} fleetgate ./deploy/charts/fleetgate {NS} --wait --timeout $PATIENCE {more}"
         ))
     };
     let notes = install("install", "");
@@ -92,21 +92,21 @@ fn charts_are_installed_used_upgraded_rolled_back_and_removed() {
     let echo = Path::new(env!("CARGO_BIN_EXE_fleetgate")).with_file_name("echo");
     let mut echo = bed.start(&echo, &["--listen", "10.64.0.1:18081", "--name", "blue"]);
     bed.shell("kubectl apply -f examples/kubernetes/echo.yaml");
-    bed.shell("kubectl wait gateway/web --for=condition=Programmed --timeout=90s");
-    bed.shell("kubectl rollout status deployment/gloo-proxy-web --timeout=90s");
+    bed.shell("kubectl wait gateway/web --for=condition=Programmed --timeout=$PATIENCE");
+    bed.shell("kubectl rollout status deployment/gloo-proxy-web --timeout=$PATIENCE");
     let address = bed.object("gateway web")["status"]["addresses"][0]["value"].as_str().unwrap().to_owned();
-    let get = format!("curl -s -o /dev/null -m 10 -w '%{{http_code}}\\n' http://{address}:10080/hello");
+    let get = format!("curl -s -o /dev/null -m 60 -w '%{{http_code}}\\n' http://{address}:10080/hello");
     let until = |status: u16, more: &str| {
         bed.shell(&format!(
-            "timeout 90 sh -c \"until [ \\$({get} {more}) = {status} ]; do sleep 0.1; done\""
+            "timeout $PATIENCE sh -c \"until [ \\$({get} {more}) = {status} ]; do sleep 0.1; done\""
         ));
     };
     until(200, "");
 
     // Not one request fails while the control plane is another one, and then again the first.
     let change = format!(
-        "helm upgrade fleetgate ./deploy/charts/fleetgate {NS} --wait --timeout 90s --set logLevel=debug >&2; \
-         helm rollback fleetgate 1 {NS} --wait --timeout 90s >&2"
+        "helm upgrade fleetgate ./deploy/charts/fleetgate {NS} --wait --timeout $PATIENCE --set logLevel=debug >&2; \
+         helm rollback fleetgate 1 {NS} --wait --timeout $PATIENCE >&2"
     );
     let answers = bed.shell(&format!(
         "(while [ ! -e /tmp/stop ]; do {get}; sleep 0.02; done) & {change}; touch /tmp/stop; wait; rm /tmp/stop"

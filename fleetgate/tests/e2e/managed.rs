@@ -101,7 +101,7 @@ impl Scene {
     /// Waits until a shell condition holds.
     fn until(&self, condition: &str) {
         self.bed.shell(&format!(
-            "timeout 90 bash -c '{}'",
+            "timeout $PATIENCE bash -c '{}'",
             format!("until {condition}; do sleep 0.1; done").replace('\'', "'\\''")
         ));
     }
@@ -117,7 +117,7 @@ impl Scene {
 fn proxies_come_are_put_right_and_go_with_their_gateway() {
     let Some(scene) = Scene::start() else { return };
     scene.apply(&format!("{CLASS}{GATEWAY}---\n{ECHO}"));
-    scene.bed.shell("kubectl wait gateway/web --for=condition=Programmed --timeout=90s");
+    scene.bed.shell("kubectl wait gateway/web --for=condition=Programmed --timeout=$PATIENCE");
     scene.answers(80, 200);
     objects_are_as_they_should_be(&scene.bed);
     edits_by_hand_are_undone_and_those_of_others_kept(&scene);
@@ -157,12 +157,12 @@ fn objects_are_as_they_should_be(bed: &Bed) {
     // Nobody outside the pod reaches the admin interface; readiness and metrics are for all.
     let ip = pod["status"]["podIP"].as_str().unwrap();
     assert!(!bed.run(&format!("curl -s -m 5 http://{ip}:19000/ready")).status.success());
-    assert_eq!(bed.shell(&format!("curl -s -m 5 http://{ip}:8082/ready")).trim(), "LIVE");
+    assert_eq!(bed.shell(&format!("curl -s -m 60 http://{ip}:8082/ready")).trim(), "LIVE");
     assert_eq!(
         bed.shell(&format!("curl -s -o /dev/null -w '%{{http_code}}' http://{ip}:8082/quitquitquit")),
         "404"
     );
-    assert!(bed.shell(&format!("curl -s -m 5 http://{ip}:9091/metrics")).contains("envoy_server_live"));
+    assert!(bed.shell(&format!("curl -s -m 60 http://{ip}:9091/metrics")).contains("envoy_server_live"));
     let address = &bed.object("gateway web")["status"]["addresses"];
     assert_eq!(*address, json!([{"type": "IPAddress", "value": "192.0.2.77"}]));
 }
@@ -177,7 +177,7 @@ fn edits_by_hand_are_undone_and_those_of_others_kept(scene: &Scene) {
     let deployment = scene.bed.object("deployment gloo-proxy-web");
     assert_eq!(deployment["metadata"]["annotations"]["theirs"], "kept");
     assert_eq!(deployment["spec"]["replicas"], 2, "nobody said how many, so whoever scales it does");
-    scene.bed.shell("kubectl rollout status deployment gloo-proxy-web --timeout=90s");
+    scene.bed.shell("kubectl rollout status deployment gloo-proxy-web --timeout=$PATIENCE");
 }
 
 /// Uids of the pods.
@@ -204,7 +204,7 @@ fn a_listener_comes_without_a_restart(scene: &Scene) {
 
 fn containers_come_beside_envoy(scene: &Scene) {
     scene.apply(MESH);
-    scene.bed.shell("kubectl wait gateway/mesh --for=condition=Programmed --timeout=90s");
+    scene.bed.shell("kubectl wait gateway/mesh --for=condition=Programmed --timeout=$PATIENCE");
     let pod = &scene.bed.object("pods -l gateway.networking.k8s.io/gateway-name=mesh")["items"][0];
     let containers = pod["status"]["containerStatuses"].as_array().unwrap();
     let ready = containers.iter().filter(|container| container["ready"] == true);
@@ -222,7 +222,7 @@ fn containers_come_beside_envoy(scene: &Scene) {
     );
     let gateway = scene.bed.object("gateway mesh");
     let address = gateway["status"]["addresses"][0]["value"].as_str().unwrap();
-    let get = format!("curl -s -o /dev/null -m 5 -w '%{{http_code}}' http://{address}/");
+    let get = format!("curl -s -o /dev/null -m 60 -w '%{{http_code}}' http://{address}/");
     assert_eq!(scene.bed.shell(&get), "404", "Envoy answers, and has no routes");
     scene.bed.shell("kubectl delete gateway mesh");
 }
@@ -230,9 +230,9 @@ fn containers_come_beside_envoy(scene: &Scene) {
 /// Clients keep their connections and ask all the time while both pods are replaced, one after the other.
 fn no_request_is_lost_with_a_pod(scene: &Scene) {
     let restart = "kubectl rollout restart deployment/gloo-proxy-web >&2; \
-                   kubectl rollout status deployment/gloo-proxy-web --timeout=90s >&2; sleep 4";
+                   kubectl rollout status deployment/gloo-proxy-web --timeout=$PATIENCE >&2; sleep 4";
     let urls = ["a", "b", "c"].map(|path| format!("-o /dev/null http://192.0.2.77/{path}")).join(" ");
-    let get = format!("curl -s -m 10 -w '%{{http_code}}\\n' {urls}");
+    let get = format!("curl -s -m 60 -w '%{{http_code}}\\n' {urls}");
     let answers = scene.bed.shell(&format!(
         "(while [ ! -e /tmp/stop ]; do {get}; done) & {restart}; touch /tmp/stop; wait; rm /tmp/stop"
     ));

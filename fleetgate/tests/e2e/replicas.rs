@@ -29,11 +29,11 @@ fn one_of_two_replicas_leads_and_the_other_takes_over() {
         "helm install fleetgate-crds ./deploy/charts/fleetgate-crds {NS} --create-namespace --wait"
     ));
     bed.shell(&format!(
-        "helm install fleetgate ./deploy/charts/fleetgate {NS} --wait --timeout 90s --set replicaCount=2"
+        "helm install fleetgate ./deploy/charts/fleetgate {NS} --wait --timeout $PATIENCE --set replicaCount=2"
     ));
     let all: String = (0..GATEWAYS).map(gateway).collect();
     bed.shell(&format!("kubectl apply -f - <<'END'\n{all}END"));
-    bed.shell("kubectl wait gateway --all --for=condition=Programmed --timeout=90s");
+    bed.shell("kubectl wait gateway --all --for=condition=Programmed --timeout=$PATIENCE");
     // Both replicas have proxies, or it shows nothing: connected ones are told by each itself.
     let first = leader(&bed);
     bed.shell(&format!("kubectl delete pod {first} {NS} --wait=true"));
@@ -62,7 +62,7 @@ fn a_gateway_that_moved_away_meanwhile_keeps_nothing(bed: &Bed) {
     let before = bed.shell(&objects(1));
     assert_eq!(before.lines().count(), 5, "{before}");
     bed.shell(&format!("kubectl scale deployment fleetgate {NS} --replicas=0"));
-    bed.shell(&format!("kubectl wait pods --all --for=delete --timeout=90s {NS}"));
+    bed.shell(&format!("kubectl wait pods --all --for=delete --timeout=$PATIENCE {NS}"));
     bed.shell(
         "kubectl apply -f - <<'END'\napiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\n\
          metadata: {name: theirs}\nspec: {controllerName: example.com/theirs}\nEND",

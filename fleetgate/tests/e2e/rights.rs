@@ -122,10 +122,12 @@ pub(crate) fn none_is_missing_or_idle(bed: &Bed) {
 
 fn use_the_rest(bed: &Bed) {
     bed.shell(&format!("kubectl apply -f - <<'END'\n{OBJECTS}\nEND"));
-    bed.shell("kubectl wait gateway/rights listenerset/rights --for=condition=Programmed --timeout=90s");
+    bed.shell(
+        "kubectl wait gateway/rights listenerset/rights --for=condition=Programmed --timeout=$PATIENCE",
+    );
     let until = |condition: &str| {
         let condition = condition.replace('\'', "'\\''");
-        bed.shell(&format!("timeout 120 sh -c 'until {condition}; do sleep 0.2; done'"));
+        bed.shell(&format!("timeout $PATIENCE sh -c 'until {condition}; do sleep 0.2; done'"));
     };
     until(
         "kubectl get backendtlspolicy rights -o jsonpath='{.status.ancestors[*].conditions}' | grep -q Accepted",
@@ -145,7 +147,7 @@ fn use_the_rest(bed: &Bed) {
 
     // A replica that does not lead speaks once it has proxies, and these choose their replica by chance.
     bed.shell(&format!("kubectl scale deployment fleetgate -n {NS} --replicas=2"));
-    bed.shell(&format!("kubectl rollout status deployment fleetgate -n {NS} --timeout=90s"));
+    bed.shell(&format!("kubectl rollout status deployment fleetgate -n {NS} --timeout=$PATIENCE"));
     bed.shell("kubectl scale deployment gloo-proxy-web --replicas=2");
     until(&format!(
         "kubectl get leases -n {NS} -o name | grep -q fleetgate-replica- || \

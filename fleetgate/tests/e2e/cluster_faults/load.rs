@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Ask, Connection, until_within};
+use crate::harness::{Ask, Connection, PATIENCE, until_within};
 
 /// Between two requests of a client: the machine has more to do.
 const PACE: Duration = Duration::from_millis(5);
@@ -61,7 +61,7 @@ impl Load {
     pub(super) async fn more(&self, answers: usize) {
         let goals: Vec<usize> =
             self.counts.iter().map(|count| count.load(Ordering::Relaxed) + answers).collect();
-        until_within(Duration::from_secs(60), "clients are answered", async || {
+        until_within(PATIENCE, "clients are answered", async || {
             let now: Vec<usize> = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
             let done = now.iter().zip(&goals).all(|(now, goal)| now >= goal);
             if done { Ok(()) } else { Err(format!("{now:?} of {goals:?}")) }

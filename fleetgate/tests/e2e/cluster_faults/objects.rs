@@ -6,7 +6,7 @@ use hyper::Request;
 use serde_json::{Value, json};
 
 use super::scene::{PATIENCE, Scene};
-use crate::harness::{ECHO, Upstream, apply, is_established, kubectl, object, patch, until_within};
+use crate::harness::{ECHO, Upstream, apply, is_established, kubectl, object, patch, until_within, within};
 
 const DOOMED: &str = r#"
 apiVersion: v1
@@ -134,7 +134,7 @@ async fn a_version_is_served_no_more(scene: &mut Scene) {
 fn delete_definition(plural: &str) -> String {
     let name = definition(plural);
     let found = object("crd", &name);
-    kubectl(&["delete", "crd", &name, "--timeout=60s"]);
+    kubectl(&["delete", "crd", &name, &within()]);
     let metadata = json!({"name": name, "annotations": found["metadata"]["annotations"]});
     json!({"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": metadata, "spec": found["spec"]})
         .to_string()
@@ -159,8 +159,8 @@ async fn definitions_go(scene: &mut Scene) {
 }
 
 async fn a_namespace_goes(scene: &mut Scene) {
-    kubectl(&["wait", "gateway/inside", "-n", "doomed", "--for=condition=Programmed", "--timeout=90s"]);
-    kubectl(&["delete", "namespace", "doomed", "--timeout=90s"]);
+    kubectl(&["wait", "gateway/inside", "-n", "doomed", "--for=condition=Programmed", &within()]);
+    kubectl(&["delete", "namespace", "doomed", &within()]);
     scene.answers("crossing.example.com", 500).await;
     let unresolved = |route: &Value| {
         let conditions = route["status"]["parents"][0]["conditions"].as_array();

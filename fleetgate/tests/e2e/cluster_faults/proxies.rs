@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::load::{Client, Load};
 use super::scene::{PATIENCE, Scene};
-use crate::harness::{kill, kubectl, object, until_within};
+use crate::harness::{kill, kubectl, object, until_within, within};
 
 const PODS: &str = "gateway.networking.k8s.io/gateway-name=web";
 
@@ -98,7 +98,7 @@ async fn one_of_two_is_killed(scene: &mut Scene) {
 async fn one_of_two_is_deleted(scene: &mut Scene) {
     let load = scene.load().await;
     let name = pods()[0]["metadata"]["name"].as_str().unwrap().to_owned();
-    kubectl(&["delete", "pod", &name, "--timeout=90s"]);
+    kubectl(&["delete", "pod", &name, &within()]);
     both_are_ready().await;
     scene.follows("a deleted pod").await;
     load.stop_without_failure("a deleted pod").await;

@@ -3,18 +3,17 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::load::{Client, HOST, Load};
+pub(super) use crate::harness::PATIENCE;
 use crate::harness::{
     ApiProxy, Ask, Authority, CLASS, ECHO, ECHO_ADDRESS, Fault, Program, apply, apply_definitions, ask_at,
     certificate_secret, condition, kubectl, object, patch, until_within,
 };
 
-/// The longest that anything may take to become right again.
-pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 /// Where the Gateway's Envoys are reached.
 pub(super) const HTTP: &str = "192.0.2.77:80";
 const HTTPS: &str = "192.0.2.77:443";

@@ -5,6 +5,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
+use super::wait::PATIENCE;
+
 /// Our GatewayClass.
 pub(crate) const CLASS: &str = "\
 apiVersion: gateway.networking.k8s.io/v1
@@ -115,7 +117,7 @@ impl Bed {
     /// Runs a command line inside, in the root of the repository.
     pub(crate) fn run(&self, line: &str) -> Output {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().display();
-        let line = format!("cd '{root}'; {line}");
+        let line = format!("cd '{root}'; PATIENCE={}s; {line}", PATIENCE.as_secs());
         self.command("shell").args(["--", "sh", "-ec", &line]).output().unwrap()
     }
 

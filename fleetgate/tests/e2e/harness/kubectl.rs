@@ -5,13 +5,18 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::wait::until;
+use super::wait::{PATIENCE, until};
 
 /// What `kubectl` prints.
 pub(crate) fn kubectl(arguments: &[&str]) -> String {
     let output = Command::new("kubectl").args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The flag that bounds how long `kubectl` waits.
+pub(crate) fn within() -> String {
+    format!("--timeout={}s", PATIENCE.as_secs())
 }
 
 /// An object, which must be there.
