@@ -1,5 +1,4 @@
-//! Compiles the event schema without a protoc binary; with `xds-json`, also takes the descriptors of
-//! Envoy's messages from the sources of the envoy-types crate.
+//! With `xds-json`, takes the descriptors of Envoy's messages from the sources of the envoy-types crate.
 
 use std::error::Error;
 use std::panic::Location;
@@ -10,10 +9,8 @@ use std::{env, fs};
 const ENVOY_TYPES: &str = "FLEETGATE_ENVOY_TYPES";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed={ENVOY_TYPES}");
-    let descriptors = protox::compile(["proto/event.proto"], ["proto"])?;
-    prost_build::Config::new().bytes(["."]).compile_fds(descriptors)?;
     if env::var_os("CARGO_FEATURE_XDS_JSON").is_some() {
         let out = PathBuf::from(env::var("OUT_DIR")?).join("envoy.bin");
         let from = envoy_types()?.join("src/generated/types.bin");

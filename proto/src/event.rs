@@ -5,10 +5,7 @@ use prost::Message;
 
 use crate::{ArcStr, ClusterId, Epoch, Kind, ResourceKey};
 
-mod wire {
-    #![allow(missing_docs, unreachable_pub, clippy::all)]
-    include!(concat!(env!("OUT_DIR"), "/fleetgate.v1.rs"));
-}
+mod wire;
 
 /// Newest envelope version that this build writes and reads.
 pub const SCHEMA: u32 = 1;
@@ -80,7 +77,7 @@ impl Event {
 
     /// The wire and log form.
     pub fn encode(&self) -> Vec<u8> {
-        use wire::resource_event::Change as Wire;
+        use wire::Change as Wire;
         let change = match &self.change {
             Change::Upsert(json) => Some(Wire::Upsert(json.clone())),
             Change::Delete => Some(Wire::Delete(wire::Delete {})),
@@ -111,7 +108,7 @@ impl Event {
     /// # Errors
     /// If the bytes are no event, or one of a newer version.
     pub fn decode(bytes: Bytes) -> Result<Event, DecodeError> {
-        use wire::resource_event::Change as Wire;
+        use wire::Change as Wire;
         let event = wire::ResourceEvent::decode(bytes)?;
         if event.schema > SCHEMA {
             return Err(DecodeError::Newer(event.schema));
@@ -141,6 +138,8 @@ impl Event {
 
 #[cfg(test)]
 mod tests {
+    use prost::encoding::{WireType, decode_key, decode_varint};
+
     use super::{Change, Event};
     use crate::{ClusterId, Epoch, Kind, ResourceKey};
 
@@ -164,6 +163,78 @@ mod tests {
             [event(Change::Upsert("{}".into())), event(Change::Delete), event(Change::Unknown), synced]
         {
             assert_eq!(Event::decode(event.encode().into()).unwrap(), event);
+        }
+    }
+
+    /// Number, type and name of the fields of a message in the schema.
+    fn fields(message: &str) -> Vec<(u32, &'static str, &'static str)> {
+        let schema = include_str!("../proto/event.proto");
+        let (_, body) = schema.split_once(&format!("message {message} {{\n")).unwrap();
+        let (body, _) = body.split_once("\n}").unwrap();
+        let lines = body.lines().filter(|line| !line.contains("//"));
+        let fields = lines.filter_map(|line| line.trim().strip_suffix(';')?.split_once(" = "));
+        fields
+            .map(|(field, number)| {
+                let (kind, name) = field.split_once(' ').unwrap();
+                (number.parse().unwrap(), kind, name)
+            })
+            .collect()
+    }
+
+    /// The fields of an encoded message: number, and what it holds as text.
+    fn encoded(mut message: &[u8]) -> Vec<(u32, String)> {
+        let mut fields = Vec::new();
+        while !message.is_empty() {
+            let (number, wire_type) = decode_key(&mut message).unwrap();
+            let value = decode_varint(&mut message).unwrap();
+            let content = match wire_type {
+                WireType::Varint => value.to_string(),
+                WireType::LengthDelimited => {
+                    let (content, rest) = message.split_at(value as usize);
+                    message = rest;
+                    String::from_utf8(content.to_vec()).unwrap()
+                }
+                other => panic!("{other:?}"),
+            };
+            fields.push((number, content));
+        }
+        fields
+    }
+
+    #[test]
+    fn the_wire_is_as_the_schema_says() {
+        let schema = fields("ResourceEvent");
+        assert_eq!((schema.len(), fields("Synced")), (14, vec![(1, "uint64", "sweep_before")]));
+        // Texts are the names of their fields, and numbers their numbers.
+        let all = |change| Event {
+            key: ResourceKey {
+                cluster: ClusterId("cluster".into()),
+                kind: Kind("kind".into()),
+                namespace: "namespace".into(),
+                name: "name".into(),
+            },
+            uid: "uid".into(),
+            resource_version: "resource_version".into(),
+            generation: 8,
+            epoch: Epoch(9),
+            observed_unix_nanos: 10,
+            trace_parent: "trace_parent".into(),
+            change,
+        };
+        let common = schema[..11].iter().map(|(number, kind, name)| match *kind {
+            "string" => (*number, (*name).to_owned()),
+            "uint32" | "int64" | "uint64" => (*number, number.to_string()),
+            other => panic!("{name} is {other}"),
+        });
+        let common: Vec<(u32, String)> = common.collect();
+        for (field, change, content) in [
+            ((12, "bytes", "upsert"), Change::Upsert("{}".into()), "{}"),
+            ((13, "Delete", "delete"), Change::Delete, ""),
+            ((14, "Synced", "synced"), Change::Synced { sweep_before: Epoch(4) }, "\x08\x04"),
+        ] {
+            assert!(schema.contains(&field), "{field:?}");
+            let expected = [&common[..], &[(field.0, content.to_owned())]].concat();
+            assert_eq!(encoded(&all(change).encode()), expected);
         }
     }
 

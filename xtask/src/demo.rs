@@ -24,9 +24,13 @@ const READY: Duration = Duration::from_secs(180);
 /// Runs the demo; with `once` it ends by itself.
 pub(crate) fn run(once: bool) -> Outcome {
     let interrupt = Interrupt::install()?;
-    let envoy = tools::envoy()?;
-    let programs = programs::build()?;
+    // One waits for the network, the other for the processor.
+    let (programs, envoy) = std::thread::scope(|scope| {
+        let envoy = scope.spawn(tools::envoy);
+        (programs::build(), envoy.join())
+    });
     interrupt.check()?;
+    let (programs, envoy) = (programs?, envoy.map_err(|_| "fetching Envoy panicked".to_owned())??);
 
     let folder = tempfile::Builder::new()
         .prefix("fleetgate-demo-")
