@@ -10,8 +10,10 @@ use proto::{Kind, ResourceKey};
 use crate::listen::{Listen, loopback};
 
 mod check;
+mod watched;
 
 pub(crate) use check::{Check, Version};
+use watched::Watched;
 
 const ADMIN: &str = "127.0.0.1:19000";
 const XDS: &str = "127.0.0.1:18000";
@@ -132,6 +134,8 @@ pub(crate) struct Kubernetes {
     pub(crate) kubernetes: bool,
     #[command(flatten)]
     pub(crate) cluster: Cluster,
+    #[command(flatten)]
+    pub(crate) watched: Watched,
     /// Image of the proxies, for which GatewayParameters name no other
     #[arg(long, value_name = "IMAGE", env = "FLEETGATE_PROXY_IMAGE", default_value = PROXY_IMAGE)]
     pub(crate) proxy_image: String,

@@ -12,6 +12,8 @@ pub(crate) const ENVOY_RESTARTS: &str = "fleetgate_envoy_restarts_total";
 pub(crate) const FAULTS: &str = "fleetgate_faults";
 /// Faults of files.
 pub(crate) const SOURCE_FAULTS: &str = "fleetgate_source_faults";
+/// Kubernetes Events, by what became of them.
+pub(crate) const KUBERNETES_EVENTS: &str = "fleetgate_kubernetes_events_total";
 const LOG_BYTES: &str = "fleetgate_log_bytes";
 const RESIDENT: &str = "process_resident_memory_bytes";
 const CPU: &str = "process_cpu_seconds_total";
@@ -48,6 +50,7 @@ fn describe() {
     describe_gauge!(SOURCE_FAULTS, "Faults of files in the config directory");
     describe_gauge!(ENVOYS, "Managed Envoys");
     describe_counter!(ENVOY_RESTARTS, "Managed Envoys that died or could not be started");
+    describe_counter!(KUBERNETES_EVENTS, "Kubernetes Events, by what became of them");
     describe_gauge!(LOG_BYTES, "Size of the event log on disk");
     describe_gauge!(RESIDENT, "Resident memory of this process");
     describe_gauge!(CPU, "CPU time of this process, user and system");

@@ -105,11 +105,79 @@ fn values_that_are_none_are_refused() {
         ("fleetgate", "state.persistence.enabled=true,updateStrategy.type=RollingUpdate", "Recreate"),
         ("fleetgate", "podDisruptionBudget.minAvailable=1,podDisruptionBudget.maxUnavailable=1", "not both"),
         ("fleetgate", "autoscaling.enabled=true,autoscaling.minReplicas=9", "maxReplicas"),
+        ("fleetgate", "podDisruptionBudget.minAvailable=0,podDisruptionBudget.maxUnavailable=0", "not both"),
+        ("fleetgate", "gatewayClass.name=Bad_Name", "gatewayClass"),
+        ("fleetgate", "gatewayClass.name=", "gatewayClass"),
+        ("fleetgate", "fullnameOverride=1st", "fullnameOverride"),
+        ("fleetgate", "nameOverride=a.b", "nameOverride"),
+        ("fleetgate", "serviceAccount.name=Me", "serviceAccount"),
+        ("fleetgate", "imagePullSecrets={A_b}", "imagePullSecrets"),
+        ("fleetgate", "image.repository=Fleetgate", "repository"),
+        ("fleetgate", "proxy.image.tag=a:b", "tag"),
+        ("fleetgate", "global.imageRegistry=https://r", "imageRegistry"),
+        ("fleetgate", "resources.limits.memory=1GiB", "memory"),
+        ("fleetgate", "state.sizeLimit=big", "sizeLimit"),
+        ("fleetgate", "commonLabels.a=b c", "commonLabels"),
+        ("fleetgate", "podAnnotations.a b=c", "a b"),
+        ("fleetgate", "metrics.serviceMonitor.interval=30", "interval"),
+        ("fleetgate", "xds.service=host:0", "service"),
+        ("fleetgate", "xds.port=8081", "the same"),
+        ("fleetgate", "watchNamespaces={kube-system}", "watchNamespaces"),
+        ("fleetgate", "watchNamespaces={A}", "watchNamespaces"),
+        (
+            "fleetgate",
+            "watchNamespaces={a},gatewayClass.parametersRef.group=g,gatewayClass.parametersRef.kind=K,gatewayClass.parametersRef.name=n,gatewayClass.parametersRef.namespace=b",
+            "add it to watchNamespaces",
+        ),
+        (
+            "fleetgate",
+            "autoscaling.enabled=true,autoscaling.targetCPUUtilizationPercentage=0",
+            "both targets are 0",
+        ),
         ("fleetgate-crds", "anything=1", "anything"),
     ];
     for (name, values, word) in refused {
         let Some(output) = template(name, &["--set", values]) else { return };
         let told = text(&output.stderr);
         assert!(!output.status.success() && told.contains(word), "{values}: {told}");
+    }
+}
+
+#[test]
+fn zero_is_a_value() {
+    let lines = |values: &str| {
+        let output = template("fleetgate", &["--set", values])?;
+        assert!(output.status.success(), "{values}: {}", text(&output.stderr));
+        Some(text(&output.stdout))
+    };
+    let budget = "podDisruptionBudget.enabled=true";
+    for (values, line) in [
+        (format!("{budget},podDisruptionBudget.minAvailable=0"), "minAvailable: 0"),
+        (format!("{budget},podDisruptionBudget.minAvailable=0%"), "minAvailable: 0%"),
+        (format!("{budget},podDisruptionBudget.maxUnavailable=0"), "maxUnavailable: 0"),
+        (format!("{budget},podDisruptionBudget.minAvailable=null"), "minAvailable: 1"),
+        ("replicaCount=0".to_owned(), "replicas: 0"),
+        ("revisionHistoryLimit=0".to_owned(), "revisionHistoryLimit: 0"),
+        ("terminationGracePeriodSeconds=0".to_owned(), "terminationGracePeriodSeconds: 0"),
+        ("readinessProbe.initialDelaySeconds=0".to_owned(), "initialDelaySeconds: 0"),
+        ("updateStrategy.rollingUpdate.maxUnavailable=0".to_owned(), "maxUnavailable: 0"),
+    ] {
+        let Some(rendered) = lines(&values) else { return };
+        assert!(rendered.lines().any(|rendered| rendered.trim() == line), "{values}: no line {line:?}");
+    }
+}
+
+#[test]
+fn names_of_releases_make_names_of_services() {
+    let chart = chart("fleetgate");
+    let chart = chart.to_str().unwrap();
+    let Some(dotted) = helm(&["template", "team.edge", chart]) else { return };
+    assert!(text(&dotted.stdout).contains("name: team-edge-fleetgate\n"), "{}", text(&dotted.stderr));
+    for (arguments, word) in [
+        (["template", "1st", chart].to_vec(), "set fullnameOverride"),
+        (["template", "rel", chart, "--namespace", "kube-system"].to_vec(), "a namespace of its own"),
+    ] {
+        let output = helm(&arguments).unwrap();
+        assert!(!output.status.success() && text(&output.stderr).contains(word), "{arguments:?}");
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::Watched;
+
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   fleetgate check
@@ -21,6 +23,8 @@ pub(crate) struct Check {
     /// The namespace that fleetgate itself is in, or will be
     #[arg(long, value_name = "NS", env = "FLEETGATE_NAMESPACE", default_value = "fleetgate-system")]
     pub(crate) namespace: String,
+    #[command(flatten)]
+    pub(crate) watched: Watched,
     /// Whose rights to ask for: a ServiceAccount in that namespace [default: your own]
     #[arg(long, value_name = "NAME")]
     pub(crate) service_account: Option<String>,

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use crate::time::{now, rfc3339};
 
 /// Name of the Lease.
-const NAME: &str = "fleetgate";
+pub(super) const NAME: &str = "fleetgate";
 /// How long a Lease holds that nobody renews.
 const DURATION: Duration = Duration::from_secs(15);
 /// A holder that could not renew it for so long leads no more.

@@ -1,5 +1,6 @@
 //! The way to an API server, and what is deployed with it.
 
+pub(crate) mod events;
 pub(crate) mod lease;
 pub(crate) mod proxies;
 mod replicas;

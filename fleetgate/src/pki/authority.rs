@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use proto::ResourceKey;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
 };
 
 use super::identity::spiffe_id;
@@ -98,7 +98,7 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::URI(spiffe_id(gateway).try_into()?)];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.sign(params, now)
+        self.sign("fleetgate proxy", params, now)
     }
 
     /// The server's certificate, for the names by which proxies call it.
@@ -108,10 +108,18 @@ impl Authority {
     pub(crate) fn server(&self, names: &[String], now: SystemTime) -> anyhow::Result<Issued> {
         let mut params = CertificateParams::new(names)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.sign(params, now)
+        self.sign("fleetgate xDS server", params, now)
     }
 
-    fn sign(&self, mut params: CertificateParams, now: SystemTime) -> anyhow::Result<Issued> {
+    /// Who a certificate is for say its alternative names, which may be longer than a common name: 64 characters.
+    fn sign(
+        &self,
+        common_name: &str,
+        mut params: CertificateParams,
+        now: SystemTime,
+    ) -> anyhow::Result<Issued> {
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common_name);
         (params.not_before, params.not_after) = ((now - SKEW).into(), (now + LEAF).into());
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
@@ -130,6 +138,8 @@ mod tests {
 
     use proto::{Kind, ResourceKey};
     use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+    use x509_parser::prelude::{FromDer, X509Certificate};
 
     use super::Authority;
     use crate::pki::gateway_of;
@@ -150,6 +160,23 @@ mod tests {
         assert!(gateway_of(Some(&leaf(&server.chain))).unwrap_err().contains("names no Gateway"));
         assert!(gateway_of(None).unwrap_err().contains("no client certificate"));
         assert!(gateway_of(Some(b"x")).is_err());
+    }
+
+    #[test]
+    fn subjects_are_legal_however_long_the_names() {
+        let now = SystemTime::now();
+        let (certificate, key) = Authority::make(now).unwrap();
+        let authority = Authority::open(&certificate, &key, "").unwrap();
+        let gateway = ResourceKey::local(Kind::GATEWAY, "n".repeat(63).as_str(), "g".repeat(253).as_str());
+        let service = format!("{}.{}.svc", "s".repeat(63), "n".repeat(63));
+        let issued = [authority.proxy(&gateway, now).unwrap(), authority.server(&[service], now).unwrap()];
+        let subjects = issued.map(|issued| {
+            let der = leaf(&issued.chain);
+            let (_, certificate) = X509Certificate::from_der(&der).unwrap();
+            certificate.subject().to_string()
+        });
+        assert_eq!(subjects, ["CN=fleetgate proxy", "CN=fleetgate xDS server"]);
+        assert_eq!(gateway_of(Some(&leaf(&authority.proxy(&gateway, now).unwrap().chain))), Ok(gateway));
     }
 
     #[test]

@@ -7,5 +7,5 @@ mod tls;
 
 pub(crate) use authority::{Authority, Issued, LEAF};
 pub(crate) use identity::gateway_of;
-pub(crate) use secret::open as open_authority;
+pub(crate) use secret::{NAME as AUTHORITY, open as open_authority};
 pub(crate) use tls::ServerTls;

@@ -121,6 +121,8 @@ fn charts_are_installed_used_upgraded_rolled_back_and_removed() {
     bed.shell(r#"kubectl patch httproute echo --type merge -p '{"spec": {"hostnames": ["a.example.com"]}}'"#);
     until(404, "");
     until(200, "-H Host:a.example.com");
+    rights::some_namespaces_only(&bed);
+    until(200, "-H Host:a.example.com");
 
     let _ = echo.kill();
     let _ = echo.wait();
@@ -148,9 +150,10 @@ fn the_cluster_is_well(bed: &Bed) {
 
 /// What other values give is taken by the API server, too.
 fn goldens_are_valid(bed: &Bed) {
-    bed.shell("kubectl create namespace infra");
-    for set in ["default", "minimal", "persistent", "full"] {
-        let apply = "kubectl apply --dry-run=server --validate=strict --namespace infra -f";
+    bed.shell("for namespace in infra team-a team-b; do kubectl create namespace $namespace; done");
+    for set in ["default", "minimal", "persistent", "full", "namespaces"] {
+        // Some are for namespaces of their own.
+        let apply = "kubectl apply --dry-run=server --validate=strict -f";
         let output = bed.run(&format!("{apply} deploy/tests/{set}.golden.yaml"));
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         // Of the Prometheus operator, which is not there.

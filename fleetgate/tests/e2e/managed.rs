@@ -123,6 +123,8 @@ fn proxies_come_are_put_right_and_go_with_their_gateway() {
     edits_by_hand_are_undone_and_those_of_others_kept(&scene);
     a_listener_comes_without_a_restart(&scene);
     no_request_is_lost_with_a_pod(&scene);
+    an_answer_outlives_its_pod(&scene);
+    nothing_is_deployed_where_kubernetes_itself_is(&scene);
     containers_come_beside_envoy(&scene);
 
     // What was asked for and is not any more goes; an address that nobody has is told.
@@ -239,4 +241,37 @@ fn no_request_is_lost_with_a_pod(scene: &Scene) {
     let wrong: Vec<&str> = answers.lines().filter(|answer| *answer != "200").collect();
     let count = answers.lines().count();
     assert!(count > 50 && wrong.is_empty(), "{} of {count}: {:?}", wrong.len(), wrong.first());
+}
+
+/// Who waits for an answer gets it though the pod ends meanwhile. It takes no more connections, and ends with the last
+/// one, long before its grace period.
+fn an_answer_outlives_its_pod(scene: &Scene) {
+    let pods = "pods -l gateway.networking.k8s.io/gateway-name=web";
+    scene.bed.shell("kubectl scale deployment gloo-proxy-web --replicas=1");
+    scene.until(&format!("[ \"$(kubectl get {pods} -o name | wc -l)\" = 1 ]"));
+    let pod = &scene.bed.object(pods)["items"][0];
+    assert_eq!(pod["spec"]["terminationGracePeriodSeconds"], 52);
+    let (name, ip) = (pod["metadata"]["name"].as_str().unwrap(), pod["status"]["podIP"].as_str().unwrap());
+    let told = scene.bed.shell(&format!(
+        "curl -s -m 60 -o /dev/null -w '%{{http_code}}' 'http://192.0.2.77/?delay=20s' & sleep 1; \
+         kubectl delete pod {name} --wait=false >&2; \
+         timeout 15 sh -c 'while curl -s -o /dev/null -m 2 http://{ip}:8080/; do sleep 0.2; done' || echo open; \
+         kubectl get pod {name} >&2 || echo gone; wait; \
+         kubectl wait --for=delete pod/{name} --timeout=25s >&2"
+    ));
+    assert_eq!(told.trim(), "200");
+}
+
+fn nothing_is_deployed_where_kubernetes_itself_is(scene: &Scene) {
+    scene.apply(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: web, namespace: kube-system}\n\
+         spec: {gatewayClassName: fleetgate, listeners: [{name: http, port: 80, protocol: HTTP}]}",
+    );
+    scene.until(
+        r#"kubectl get gateway web -n kube-system -o jsonpath="{.status.conditions[*].message}" | grep -q "no proxies are deployed in kube-system""#,
+    );
+    let label = "-l gateway.networking.k8s.io/gateway-name=web -n kube-system -o name";
+    assert_eq!(scene.bed.shell(&format!("kubectl get deploy,svc,sa,cm,secret,pods {label}")), "");
+    assert_eq!(scene.bed.shell("kubectl get events.events.k8s.io -n kube-system -o name"), "");
+    scene.bed.shell("kubectl delete gateway web -n kube-system");
 }

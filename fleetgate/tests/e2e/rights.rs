@@ -138,6 +138,7 @@ fn use_the_rest(bed: &Bed) {
         ));
     }
     until("kubectl get hpa,pdb gloo-proxy-rights");
+    events_are_told(bed, &until);
     bed.shell(r#"kubectl patch gatewayparameters rights --type json -p '[{"op": "replace", "path": "/spec", "value": {"selfManaged": {}}}]'"#);
     let kinds = "deployments,services,serviceaccounts,configmaps,secrets,hpa,pdb";
     until(&format!(
@@ -154,6 +155,74 @@ fn use_the_rest(bed: &Bed) {
          {{ kubectl rollout restart deployment gloo-proxy-web; kubectl rollout status deployment gloo-proxy-web; false; }}"
     ));
     until(&format!("! kubectl get lease gone -n {NS}"));
+}
+
+/// What changes state is told, and what is told again is counted where it was told first.
+fn events_are_told(bed: &Bed, until: &dyn Fn(&str)) {
+    let events = "kubectl get events.events.k8s.io -n default -o json --field-selector regarding.name=rights";
+    let has = |filter: &str| format!("{events} | grep -q '{filter}'");
+    let to = |name: &str| {
+        let rules = format!(r#"[{{"backendRefs": [{{"name": "{name}", "port": 443}}]}}]"#);
+        bed.shell(&format!(
+            "kubectl patch httproute rights --type merge -p '{{\"spec\": {{\"rules\": {rules}}}}}'"
+        ));
+    };
+    let resolved = |status: &str| {
+        until(&format!(
+            "[ \"$(kubectl get httproute rights -o jsonpath='{{.status.parents[0].conditions[?(@.type==\"ResolvedRefs\")].status}}')\" = {status} ]"
+        ));
+    };
+    until(&has("it is in effect"));
+    for _ in 0..2 {
+        to("missing");
+        resolved("False");
+        to("secure");
+        resolved("True");
+    }
+    until(&has("\"reason\": \"BackendNotFound\""));
+    until(&has("what was wrong is mended"));
+    until(&has("\"series\": {"));
+    let told = bed.shell("kubectl describe gateway rights");
+    assert!(told.contains("Programmed") && told.contains("fleetgate.dev/gateway"), "{told}");
+    until(&format!("kubectl get events.events.k8s.io -n {NS} -o json | grep -q LeaderElection"));
+}
+
+/// With `watchNamespaces` nothing is asked for elsewhere, and what is watched goes on.
+pub(crate) fn some_namespaces_only(bed: &Bed) {
+    bed.shell(&format!(
+        "helm upgrade fleetgate ./deploy/charts/fleetgate -n {NS} --wait --timeout 90s \
+         --set watchNamespaces={{default}} --set networkPolicy.enabled=true --set replicaCount=2"
+    ));
+    let check = format!("{} check --service-account fleetgate", env!("CARGO_BIN_EXE_fleetgate"));
+    bed.shell(&format!("{check} --watch-namespaces default"));
+    assert!(!bed.run(&check).status.success(), "it may do in all namespaces what it may do in some");
+    let gateway = |namespace: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: some, namespace: {namespace}}}\n\
+             spec: {{gatewayClassName: fleetgate, listeners: [{{name: http, port: 82, protocol: HTTP}}]}}\n---\n"
+        )
+    };
+    bed.shell("kubectl create namespace elsewhere");
+    bed.shell(&format!("kubectl apply -f - <<'END'\n{}{}\nEND", gateway("elsewhere"), gateway("default")));
+    bed.shell("kubectl wait gateway/some --for=condition=Programmed --timeout=90s");
+    let elsewhere = bed.object("gateway some -n elsewhere");
+    let conditions = elsewhere["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    assert!(conditions.iter().all(|one| one["reason"] == "Pending"), "{elsewhere}");
+    // Those before the upgrade ask for what they may not any more, until they are gone.
+    let pods = bed.object(&format!("pods -n {NS} -l app.kubernetes.io/name=fleetgate"));
+    let pods = pods["items"].as_array().unwrap().iter().map(|pod| &pod["metadata"]);
+    let pods: Vec<&Value> =
+        pods.filter(|pod| pod["deletionTimestamp"].is_null()).map(|pod| &pod["name"]).collect();
+    let of_pod = |request: &&Value| {
+        pods.contains(&&request["user"]["extra"]["authentication.kubernetes.io/pod-name"][0])
+    };
+    let requests = bed.audit();
+    let ours: Vec<&Value> = requests.iter().filter(of_pod).collect();
+    assert!(ours.len() > 20, "only {} requests of {pods:?} are in the audit log", ours.len());
+    let refused: Vec<&&Value> =
+        ours.iter().filter(|request| request["responseStatus"]["code"] == 403).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+    bed.shell("kubectl delete gateway some; kubectl delete namespace elsewhere");
 }
 
 /// What a request took.

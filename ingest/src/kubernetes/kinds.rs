@@ -15,6 +15,8 @@ pub struct ReadKind {
     pub versions: &'static [&'static str],
     /// True if its status is written.
     pub has_status: bool,
+    /// The name of the only object of it that is read; none if all are.
+    pub only: Option<&'static str>,
 }
 
 /// All kinds that the source reads.
@@ -24,5 +26,6 @@ pub fn kinds() -> impl Iterator<Item = ReadKind> {
         plural: known.plural,
         versions: known.versions,
         has_status: known.has_status,
+        only: known.fields.and_then(|fields| fields.strip_prefix("metadata.name=")),
     })
 }

@@ -2,14 +2,55 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{- /* A release's name may have dots, a Service's must not. */}}
 {{- define "fleetgate.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
 {{- else if contains (include "fleetgate.name" .) .Release.Name }}
-{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- .Release.Name | replace "." "-" | trunc 63 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name (include "fleetgate.name" .) | trunc 63 | trimSuffix "-" }}
+{{- printf "%s-%s" .Release.Name (include "fleetgate.name" .) | replace "." "-" | trunc 63 | trimSuffix "-" }}
 {{- end }}
+{{- end }}
+
+{{- /* Something if a value is given, be it 0. */}}
+{{- define "fleetgate.isGiven" -}}
+{{- if not (or (kindIs "invalid" .) (eq (toString .) "")) }}yes{{ end }}
+{{- end }}
+
+{{- /* What is read, deployed and told where Gateways are watched: everywhere, or in some namespaces. */}}
+{{- define "fleetgate.watchedRules" -}}
+# What is read.
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways, httproutes, grpcroutes, tlsroutes, tcproutes, listenersets, referencegrants, backendtlspolicies]
+  verbs: [list, watch]
+- apiGroups: [gateway.gloo.solo.io]
+  resources: [gatewayparameters]
+  verbs: [list, watch]
+# Whose status is written.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways/status, httproutes/status, grpcroutes/status, tlsroutes/status, tcproutes/status, listenersets/status, backendtlspolicies/status]
+  verbs: [patch]
+# What is told of them.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+# What is read, and deployed for Gateways in their namespaces.
+- apiGroups: [""]
+  resources: [configmaps, secrets, serviceaccounts, services]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
 {{- end }}
 
 {{- /* What selects the pods: may not change in an upgrade. */}}
@@ -66,10 +107,26 @@ app.kubernetes.io/component: control-plane
 {{- if and .Values.state.persistence.enabled (eq (dig "type" "Recreate" .Values.updateStrategy) "RollingUpdate") }}
 {{- fail "state.persistence.enabled needs updateStrategy.type Recreate: the new pod could not have the volume before the old one is gone" }}
 {{- end }}
-{{- if and .Values.podDisruptionBudget.minAvailable .Values.podDisruptionBudget.maxUnavailable }}
+{{- if and (include "fleetgate.isGiven" .Values.podDisruptionBudget.minAvailable) (include "fleetgate.isGiven" .Values.podDisruptionBudget.maxUnavailable) }}
 {{- fail "podDisruptionBudget: set minAvailable or maxUnavailable, not both" }}
 {{- end }}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}
 {{- fail "autoscaling: minReplicas is more than maxReplicas" }}
+{{- end }}
+{{- if and .Values.autoscaling.enabled (not .Values.autoscaling.targetCPUUtilizationPercentage) (not .Values.autoscaling.targetMemoryUtilizationPercentage) }}
+{{- fail "autoscaling: both targets are 0, so nothing says how many pods there are to be: set targetCPUUtilizationPercentage or targetMemoryUtilizationPercentage" }}
+{{- end }}
+{{- if eq (int .Values.xds.port) (int .Values.health.port) }}
+{{- fail "xds.port and health.port are the same: choose another for one of them" }}
+{{- end }}
+{{- if has .Release.Namespace (list "kube-system" "kube-public" "kube-node-lease") }}
+{{- fail (printf "fleetgate cannot be installed in %s, which belongs to Kubernetes itself: give it a namespace of its own (--namespace fleetgate-system --create-namespace)" .Release.Namespace) }}
+{{- end }}
+{{- if not (regexMatch "^[a-z]" (include "fleetgate.fullname" .)) }}
+{{- fail (printf "%s is no name of a Service, which begins with a letter: set fullnameOverride" (include "fleetgate.fullname" .)) }}
+{{- end }}
+{{- $parameters := .Values.gatewayClass.parametersRef }}
+{{- if and .Values.watchNamespaces .Values.gatewayClass.create $parameters.namespace (not (has $parameters.namespace .Values.watchNamespaces)) }}
+{{- fail (printf "gatewayClass.parametersRef is in namespace %s, which is not watched: add it to watchNamespaces" $parameters.namespace) }}
 {{- end }}
 {{- end }}

@@ -23,10 +23,10 @@ use crate::kubernetes::connect;
 
 /// True if nothing failed.
 pub(super) async fn run(args: Check) -> anyhow::Result<bool> {
-    let Check { kubeconfig, context, namespace, service_account, output } = args;
+    let Check { kubeconfig, context, namespace, watched, service_account, output } = args;
     let cluster = Cluster { kubeconfig, context, namespace: namespace.clone(), xds_service: None };
     let findings = match connect(&cluster).await {
-        Ok(client) => look(&client, &namespace, service_account).await,
+        Ok(client) => look(&client, &namespace, &watched.names(), service_account).await,
         Err(error) => vec![Finding::fail(
             "API server",
             format!("{error:#}"),
@@ -40,7 +40,12 @@ pub(super) async fn run(args: Check) -> anyhow::Result<bool> {
     Ok(findings.iter().all(|finding| finding.state != State::Fail))
 }
 
-async fn look(client: &Client, namespace: &str, service_account: Option<String>) -> Vec<Finding> {
+async fn look(
+    client: &Client,
+    namespace: &str,
+    watched: &[String],
+    service_account: Option<String>,
+) -> Vec<Finding> {
     let mut findings = vec![api_server::check(client).await];
     let definitions = definitions::ask(client).await;
     findings.extend(definitions.iter().map(definitions::judge));
@@ -48,7 +53,7 @@ async fn look(client: &Client, namespace: &str, service_account: Option<String>)
         Some(name) => Subject::ServiceAccount { namespace: namespace.to_owned(), name },
         None => Subject::Oneself,
     };
-    findings.extend(reviews::check(client, &subject, rights::needed(namespace)).await);
+    findings.extend(reviews::check(client, &subject, rights::needed(namespace, watched)).await);
     findings.push(class::check(client, &definitions).await);
     findings
 }

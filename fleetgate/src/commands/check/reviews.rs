@@ -48,6 +48,7 @@ async fn review(client: &Client, subject: &Subject, right: &Right) -> kube::Resu
         group: Some(right.group.clone()),
         resource: Some(resource.to_owned()),
         subresource,
+        name: right.name.clone(),
         verb: Some(right.verb.to_owned()),
         ..ResourceAttributes::default()
     });
@@ -79,17 +80,18 @@ async fn review(client: &Client, subject: &Subject, right: &Right) -> kube::Resu
 /// One line for each resource, with the verbs that are missing.
 fn judge(answers: Vec<(Right, Result<bool, String>)>, subject: &Subject) -> Vec<Finding> {
     type Verbs = Vec<(&'static str, Result<bool, String>)>;
-    let mut resources: BTreeMap<(Option<String>, String, String), Verbs> = BTreeMap::new();
-    for (Right { namespace, group, resource, verb }, answer) in answers {
-        resources.entry((namespace, group, resource)).or_default().push((verb, answer));
+    type Place = (Option<String>, String, String, Option<String>);
+    let mut resources: BTreeMap<Place, Verbs> = BTreeMap::new();
+    for (Right { namespace, group, resource, name, verb }, answer) in answers {
+        resources.entry((namespace, group, resource, name)).or_default().push((verb, answer));
     }
-    let one = |((namespace, group, resource), verbs): (_, Verbs)| {
-        let (namespace, group, resource): (Option<String>, String, String) = (namespace, group, resource);
+    let one = |((namespace, group, resource, name), verbs): (Place, Verbs)| {
         let dot = if group.is_empty() { "" } else { "." };
         let (plural, sub) = resource.split_once('/').unwrap_or((&resource, ""));
         let slash = if sub.is_empty() { "" } else { "/" };
         let place = namespace.map_or_else(String::new, |namespace| format!(" in {namespace}"));
-        let check = format!("rights on {plural}{dot}{group}{slash}{sub}{place}");
+        let name = name.map_or_else(String::new, |name| format!(" {name}"));
+        let check = format!("rights on {plural}{dot}{group}{slash}{sub}{name}{place}");
         let with = |wanted: bool| {
             let has = verbs.iter().filter(|(_, answer)| *answer == Ok(wanted));
             has.map(|(verb, _)| *verb).collect::<Vec<_>>().join(", ")
@@ -125,7 +127,7 @@ mod tests {
 
     fn right(namespace: Option<&str>, resource: &str, verb: &'static str) -> Right {
         let namespace = namespace.map(str::to_owned);
-        Right { namespace, group: "g.io".to_owned(), resource: resource.to_owned(), verb }
+        Right { namespace, group: "g.io".to_owned(), resource: resource.to_owned(), name: None, verb }
     }
 
     #[test]

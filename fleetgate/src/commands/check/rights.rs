@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 
 use ingest::kubernetes::kinds;
+use proto::Kind;
+
+use crate::pki::AUTHORITY;
 
 /// Objects are read by lists and watches alone.
 const READ: &[&str] = &["list", "watch"];
@@ -20,10 +23,15 @@ const DEPLOYED: [(&str, &str); 7] = [
     ("policy", "poddisruptionbudgets"),
 ];
 
-/// In fleetgate's own namespace: its authority is made if it is missing, and one replica leads.
-const OWN: [(&str, &str, &[&str]); 2] = [
-    ("", "secrets", &["create"]),
-    ("coordination.k8s.io", "leases", &["get", "list", "watch", "create", "update", "patch", "delete"]),
+/// Told of objects that change state.
+const EVENTS: (&str, &str) = ("events.k8s.io", "events");
+
+/// In fleetgate's own namespace: its authority is read, and made if it is missing; one replica leads, and says so.
+const OWN: [(&str, &str, Option<&str>, &[&str]); 4] = [
+    ("", "secrets", Some(AUTHORITY), &["get", "list", "watch"]),
+    ("", "secrets", None, &["create"]),
+    ("coordination.k8s.io", "leases", None, &["get", "list", "watch", "create", "update", "patch", "delete"]),
+    (EVENTS.0, EVENTS.1, None, &["create"]),
 ];
 
 /// A verb on a resource, in one namespace or in all.
@@ -34,32 +42,50 @@ pub(super) struct Right {
     pub(super) group: String,
     /// `plural` or `plural/subresource`.
     pub(super) resource: String,
+    /// None: all of them.
+    pub(super) name: Option<String>,
     pub(super) verb: &'static str,
 }
 
-/// All that fleetgate in this namespace needs.
-pub(super) fn needed(namespace: &str) -> BTreeSet<Right> {
+/// All that fleetgate in this namespace needs to watch these namespaces; all of them if none is named.
+pub(super) fn needed(namespace: &str, watched: &[String]) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    let mut add = |namespace: Option<&str>, group: &str, resource: &str, verbs: &[&'static str]| {
-        rights.extend(verbs.iter().map(|verb| Right {
-            namespace: namespace.map(str::to_owned),
-            group: group.to_owned(),
-            resource: resource.to_owned(),
-            verb,
-        }));
-    };
+    let mut add =
+        |place: Option<&str>, group: &str, resource: &str, name: Option<&str>, verbs: &[&'static str]| {
+            rights.extend(verbs.iter().map(|verb| Right {
+                namespace: place.map(str::to_owned),
+                group: group.to_owned(),
+                resource: resource.to_owned(),
+                name: name.map(str::to_owned),
+                verb,
+            }));
+        };
+    let in_all = watched.is_empty().then_some(None);
+    let places: Vec<Option<&str>> =
+        in_all.into_iter().chain(watched.iter().map(|name| Some(name.as_str()))).collect();
     for kind in kinds() {
-        let (group, plural, has_status) = (kind.kind.group().to_owned(), kind.plural, kind.has_status);
-        add(None, &group, plural, READ);
-        if has_status {
-            add(None, &group, &format!("{plural}/status"), &["patch"]);
+        let (group, plural) = (kind.kind.group(), kind.plural);
+        if kind.kind == Kind::NAMESPACE {
+            // Each is itself.
+            places.iter().for_each(|name| add(None, group, plural, *name, READ));
+            continue;
+        }
+        let places = if kind.kind.is_cluster_scoped() { &[None][..] } else { &places };
+        for place in places {
+            add(*place, group, plural, kind.only, READ);
+            if kind.has_status {
+                add(*place, group, &format!("{plural}/status"), None, &["patch"]);
+            }
         }
     }
-    for (group, plural) in DEPLOYED {
-        add(None, group, plural, DEPLOY);
+    for place in places {
+        for (group, plural) in DEPLOYED {
+            add(place, group, plural, None, DEPLOY);
+        }
+        add(place, EVENTS.0, EVENTS.1, None, &["create", "patch"]);
     }
-    for (group, plural, verbs) in OWN {
-        add(Some(namespace), group, plural, verbs);
+    for (group, plural, name, verbs) in OWN {
+        add(Some(namespace), group, plural, name, verbs);
     }
     rights
 }

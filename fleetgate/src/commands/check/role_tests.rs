@@ -6,14 +6,14 @@ use std::path::Path;
 use ingest::Limits;
 use ingest::yaml::{compose, split};
 
-use super::rights::needed;
+use super::rights::{Right, needed};
 
-/// Namespace (empty for all), group, resource, verb.
-type Grant = (String, String, String, String);
+/// Namespace (empty for all), group, resource, name (empty for all), verb.
+type Grant = (String, String, String, String, String);
 
 /// What the rendered chart grants; `xtask/tests/helm.rs` compares it with what helm makes of the chart.
-fn granted() -> BTreeSet<Grant> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/tests/default.golden.yaml");
+fn granted(set: &str) -> BTreeSet<Grant> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../deploy/tests/{set}.golden.yaml"));
     let text = std::fs::read_to_string(path).unwrap();
     let mut grants = BTreeSet::new();
     for chunk in split(&text) {
@@ -28,11 +28,15 @@ fn granted() -> BTreeSet<Grant> {
                 let words = rule[field].as_array().unwrap().iter();
                 words.map(|word| word.as_str().unwrap().to_owned()).collect()
             };
-            assert_eq!(rule.as_object().map(|rule| rule.len()), Some(3), "{rule}");
-            for group in words("apiGroups") {
-                for resource in words("resources") {
-                    let grant = |verb| (namespace.to_owned(), group.clone(), resource.clone(), verb);
-                    grants.extend(words("verbs").into_iter().map(grant));
+            let names = match rule.get("resourceNames") {
+                Some(_) => words("resourceNames"),
+                None => vec![String::new()],
+            };
+            let known = 3 + usize::from(rule.get("resourceNames").is_some());
+            assert_eq!(rule.as_object().map(|rule| rule.len()), Some(known), "{rule}");
+            for (group, resource) in pairs(&words("apiGroups"), &words("resources")) {
+                for (name, verb) in pairs(&names, &words("verbs")) {
+                    grants.insert((namespace.to_owned(), group.clone(), resource.clone(), name, verb));
                 }
             }
         }
@@ -40,17 +44,39 @@ fn granted() -> BTreeSet<Grant> {
     grants
 }
 
-#[test]
-fn the_roles_of_the_chart_grant_what_is_needed_and_no_more() {
-    let needed: BTreeSet<Grant> = needed("infra")
+fn pairs(left: &[String], right: &[String]) -> Vec<(String, String)> {
+    left.iter().flat_map(|one| right.iter().map(|other| (one.clone(), other.clone()))).collect()
+}
+
+fn the_roles_grant_what_is_needed_and_no_more(set: &str, watched: &[&str]) {
+    let watched: Vec<String> = watched.iter().map(|name| (*name).to_owned()).collect();
+    let needed: BTreeSet<Grant> = needed("infra", &watched)
         .into_iter()
         .map(|right| {
-            (right.namespace.unwrap_or_default(), right.group, right.resource, right.verb.to_owned())
+            let Right { namespace, group, resource, name, verb } = right;
+            (namespace.unwrap_or_default(), group, resource, name.unwrap_or_default(), verb.to_owned())
         })
         .collect();
-    let granted = granted();
+    let granted = granted(set);
     let missing: Vec<_> = needed.difference(&granted).collect();
     let idle: Vec<_> = granted.difference(&needed).collect();
     assert!(missing.is_empty(), "the chart does not grant {missing:#?}");
     assert!(idle.is_empty(), "nobody needs {idle:#?}");
+}
+
+#[test]
+fn in_all_namespaces() {
+    the_roles_grant_what_is_needed_and_no_more("default", &[]);
+}
+
+#[test]
+fn in_some_namespaces_only() {
+    the_roles_grant_what_is_needed_and_no_more("namespaces", &["team-a", "team-b"]);
+    let everywhere = granted("namespaces").into_iter().filter(|(namespace, ..)| namespace.is_empty());
+    let written: Vec<_> =
+        everywhere.filter(|(.., verb)| !["get", "list", "watch"].contains(&verb.as_str())).collect();
+    assert!(
+        matches!(&written[..], [(_, _, resource, _, verb)] if resource == "gatewayclasses/status" && verb == "patch"),
+        "{written:?}"
+    );
 }

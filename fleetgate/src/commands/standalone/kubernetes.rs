@@ -19,6 +19,7 @@ use super::limits;
 use super::pipeline::{Mode, Pipeline};
 use crate::admin;
 use crate::args::{Cluster, Standalone};
+use crate::kubernetes::events::Reporter;
 use crate::kubernetes::lease::{Candidate, release};
 use crate::kubernetes::proxies::Settings;
 use crate::kubernetes::{connect, share};
@@ -37,6 +38,7 @@ const START_PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let kubernetes = &args.kubernetes;
     let (host, port) = kubernetes.cluster.xds_service()?;
+    let namespaces = kubernetes.watched.names();
     let state = StateDir::lock(&state_dir::resolve(args.state_dir.as_deref(), Path::new("/kubernetes"))?)?;
     let (client, authorities) = reach(&kubernetes.cluster).await?;
     let tls = ServerTls::new(&authorities.borrow(), vec![host.clone()])?;
@@ -51,7 +53,7 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
         epoch: pipeline.epoch(),
         known: pipeline.known(),
         limits: limits(),
-        namespaces: Vec::new(),
+        namespaces: namespaces.clone(),
     };
     let (batches, handle) = source::start(client.clone(), options, Arc::clone(&pipeline.keys));
     let mut tasks = JoinSet::new();
@@ -59,9 +61,18 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let (namespace, identity) = (kubernetes.cluster.namespace.clone(), identity());
     tasks.spawn(Candidate::new(client.clone(), &namespace, &identity).run(leads));
     let statuses = Arc::clone(&pipeline.statuses);
+    let reporter = Reporter {
+        client: client.clone(),
+        controller: controller.clone(),
+        identity: identity.clone(),
+        namespace: namespace.clone(),
+        namespaces: namespaces.clone(),
+    };
     let only_there = Leading {
         client: client.clone(),
         controller,
+        reporter,
+        namespaces,
         seen: handle.seen().clone(),
         statuses: Arc::clone(&statuses),
         settings: Settings { image: kubernetes.proxy_image.clone(), xds_host: host.clone(), xds_port: port },

@@ -9,6 +9,7 @@ use kube::Client;
 use proto::{ArcStr, Kind, ObjectStatus, Proxies, ResourceKey};
 use tokio::sync::{mpsc, watch};
 
+use crate::kubernetes::events::{Events, Reporter};
 use crate::kubernetes::proxies::{Ask, Controller, Settings, Wanted, deploy};
 use crate::pki::Authority;
 use crate::status::Statuses;
@@ -19,6 +20,10 @@ pub(super) struct Leading {
     pub(super) client: Client,
     /// Our `controllerName`.
     pub(super) controller: ArcStr,
+    /// Whose Kubernetes Events.
+    pub(super) reporter: Reporter,
+    /// The namespaces that are watched; empty for all.
+    pub(super) namespaces: Vec<String>,
     pub(super) seen: Seen,
     pub(super) statuses: Arc<Statuses>,
     pub(super) settings: Settings,
@@ -46,14 +51,17 @@ impl Leading {
         let controller = Controller {
             client: self.client.clone(),
             settings: self.settings,
+            namespaces: self.namespaces,
             seen: self.seen.clone(),
             authorities: self.authorities,
             tell: Box::new(move |gateway, deployed| statuses.deployed(gateway, deployed)),
             is_ours: Box::new(move |gateway| ours.has(gateway)),
         };
+        let (events, write_events) = self.reporter.start(self.seen.clone());
         tokio::join!(
             status::write(self.client, self.controller, self.seen, receiver),
-            forward_statuses(self.statuses, updates, wanted),
+            forward_statuses(self.statuses, events, updates, wanted),
+            write_events,
             deploy(controller, proxies),
         );
     }
@@ -62,6 +70,7 @@ impl Leading {
 /// Hands changed statuses to their writer, and what Gateways need to whoever deploys it, until one of them ends.
 async fn forward_statuses(
     statuses: Arc<Statuses>,
+    mut events: Events,
     updates: mpsc::Sender<StatusUpdate>,
     deploy: mpsc::Sender<Ask>,
 ) {
@@ -78,6 +87,7 @@ async fn forward_statuses(
             {
                 return;
             }
+            events.observe(&key, status.as_ref());
             if updates.send(StatusUpdate { key, status }).await.is_err() {
                 return;
             }

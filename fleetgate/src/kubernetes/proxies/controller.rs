@@ -6,15 +6,15 @@ use std::time::{Duration, SystemTime};
 
 use ingest::kubernetes::source::Seen;
 use kube::Client;
-use proto::{ProxySpec, ResourceKey};
+use proto::{ProxySpec, ResourceKey, literal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::apply::{Applied, Job, Outcome, delete};
-use super::owned::{Owned, Told, What, watch};
+use super::owned::{Owned, Place, Told, places, watch};
 use super::retry::Due;
-use super::{Deployed, Settings};
+use super::{Deployed, Settings, is_system};
 use crate::pki::Authority;
 
 /// Gateways that are worked on at a time.
@@ -52,6 +52,8 @@ pub(crate) struct Controller {
     pub(crate) client: Client,
     /// The same for all proxies.
     pub(crate) settings: Settings,
+    /// The namespaces that are watched; empty for all.
+    pub(crate) namespaces: Vec<String>,
     /// Where the Gateways' uids are from.
     pub(crate) seen: Seen,
     /// Who signs the proxies' certificates.
@@ -68,7 +70,7 @@ struct State {
     wanted: HashMap<ResourceKey, Wanted>,
     applied: HashMap<ResourceKey, Applied>,
     owned: Owned,
-    listed: BTreeSet<What>,
+    listed: BTreeSet<Place>,
     /// [`Ask::Prune`] waits for all to be listed.
     prune: bool,
     due: Due,
@@ -80,8 +82,8 @@ struct State {
 pub(crate) async fn deploy(controller: Controller, mut asked: mpsc::Receiver<Ask>) {
     let (sender, mut told) = mpsc::channel(256);
     let mut watches = JoinSet::new();
-    for what in What::ALL {
-        watches.spawn(watch(controller.client.clone(), what, sender.clone()));
+    for place in places(&controller.namespaces) {
+        watches.spawn(watch(controller.client.clone(), place, sender.clone()));
     }
     let mut authorities = controller.authorities.clone();
     let mut state = State::new(controller);
@@ -126,7 +128,7 @@ impl State {
 
     /// Before all is known that is there, everything would look as if it were missing.
     fn all_listed(&self) -> bool {
-        self.listed.len() == What::ALL.len()
+        self.listed.len() == places(&self.controller.namespaces).count()
     }
 
     fn may_start(&self) -> bool {
@@ -153,6 +155,10 @@ impl State {
     }
 
     fn want(&mut self, gateway: ResourceKey, wanted: Wanted) {
+        if is_system(&gateway.namespace) {
+            let refused = matches!(wanted, Wanted::Managed(_)).then(|| refused(&gateway.namespace));
+            return (self.controller.tell)(&gateway, refused);
+        }
         if let Wanted::Nothing = wanted {
             (self.controller.tell)(&gateway, None);
         }
@@ -162,8 +168,8 @@ impl State {
 
     fn hear(&mut self, told: Told) {
         match told {
-            Told::Listed(what) => {
-                self.listed.insert(what);
+            Told::Listed(place) => {
+                self.listed.insert(place);
             }
             Told::Change(change) => {
                 if let Some(gateway) = self.owned.change(change)
@@ -257,6 +263,14 @@ impl State {
         let wait = renew_at.and_then(|at| at.duration_since(SystemTime::now()).ok()).unwrap_or_default();
         self.due.done(gateway, Some(Instant::now() + wait.clamp(Duration::from_secs(60), LOOK_AGAIN)));
     }
+}
+
+fn refused(namespace: &str) -> Deployed {
+    let problem = format!(
+        "no proxies are deployed in {namespace}, which belongs to Kubernetes itself: move the Gateway to a namespace of \
+         your own, or run its proxies yourself (GatewayParameters with selfManaged)"
+    );
+    Deployed { problem: Some((literal!("Invalid"), problem)), ..Deployed::default() }
 }
 
 #[cfg(test)]

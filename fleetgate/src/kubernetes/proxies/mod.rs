@@ -24,6 +24,14 @@ pub(crate) use controller::{Ask, Controller, Wanted, deploy};
 
 use proto::{ArcStr, Condition, GatewayAddress};
 
+/// Namespaces of Kubernetes itself, into which nothing is written.
+const SYSTEM: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+
+/// True for a namespace into which nothing is written.
+pub(crate) fn is_system(namespace: &str) -> bool {
+    SYSTEM.contains(&namespace)
+}
+
 /// Who applies our fields (`metadata.managedFields`).
 pub(crate) const FIELD_MANAGER: &str = "fleetgate.dev/gateway";
 

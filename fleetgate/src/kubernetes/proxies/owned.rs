@@ -144,11 +144,21 @@ pub(super) struct Change {
     pub(super) state: Option<(ResourceKey, Observed)>,
 }
 
+/// A kind, in one namespace or in all.
+pub(super) type Place = (What, Option<String>);
+
+/// All that is watched: each kind, in these namespaces; in all of them if none is named.
+pub(super) fn places(namespaces: &[String]) -> impl Iterator<Item = Place> {
+    let in_all = namespaces.is_empty().then_some(None);
+    let each = in_all.into_iter().chain(namespaces.iter().cloned().map(Some));
+    each.flat_map(|namespace| What::ALL.into_iter().map(move |what| (what, namespace.clone())))
+}
+
 /// From the watches to the controller.
 pub(super) enum Told {
     Change(Change),
-    /// All that there is of a kind has been told.
-    Listed(What),
+    /// All that there is in a place has been told.
+    Listed(Place),
 }
 
 /// The Gateway that an object belongs to.
@@ -157,9 +167,13 @@ pub(super) fn owner(object: &DynamicObject) -> Option<ResourceKey> {
     Some(ResourceKey::local(Kind::GATEWAY, object.namespace()?, owner.name.as_str()))
 }
 
-/// Watches one kind until nobody listens.
-pub(super) async fn watch(client: Client, what: What, told: mpsc::Sender<Told>) {
-    let api: Api<DynamicObject> = Api::all_with(client, &what.api());
+/// Watches a place until nobody listens.
+pub(super) async fn watch(client: Client, place: Place, told: mpsc::Sender<Told>) {
+    let what = place.0;
+    let api: Api<DynamicObject> = match &place.1 {
+        Some(namespace) => Api::namespaced_with(client, namespace, &what.api()),
+        None => Api::all_with(client, &what.api()),
+    };
     let selector = format!("{}={},{GATEWAY_NAME}", MANAGED_BY.0, MANAGED_BY.1);
     let mut events: BoxStream<'_, _> = watcher(api, watching().labels(&selector)).boxed();
     let mut known: HashSet<(String, String)> = HashSet::new();
@@ -167,30 +181,30 @@ pub(super) async fn watch(client: Client, what: What, told: mpsc::Sender<Told>) 
     let mut missing: HashSet<(String, String)> = HashSet::new();
     while let Some(event) = events.next().await {
         let mut tell = Vec::new();
-        let place = |object: &DynamicObject| (object.namespace().unwrap_or_default(), object.name_any());
+        let name_of = |object: &DynamicObject| (object.namespace().unwrap_or_default(), object.name_any());
         let gone =
             |(namespace, name): (String, String)| Told::Change(Change { what, namespace, name, state: None });
         match event {
             Ok(Event::Init) => missing.clone_from(&known),
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                missing.remove(&place(&object));
+                missing.remove(&name_of(&object));
                 if let Some(gateway) = owner(&object) {
-                    let (namespace, name) = place(&object);
+                    let (namespace, name) = name_of(&object);
                     known.insert((namespace.clone(), name.clone()));
                     let state = Some((gateway, Observed::of(what, &object)));
                     tell.push(Told::Change(Change { what, namespace, name, state }));
                 }
             }
             Ok(Event::Delete(object)) => {
-                known.remove(&place(&object));
-                tell.push(gone(place(&object)));
+                known.remove(&name_of(&object));
+                tell.push(gone(name_of(&object)));
             }
             Ok(Event::InitDone) => {
-                for place in missing.drain() {
-                    known.remove(&place);
-                    tell.push(gone(place));
+                for one in missing.drain() {
+                    known.remove(&one);
+                    tell.push(gone(one));
                 }
-                tell.push(Told::Listed(what));
+                tell.push(Told::Listed(place.clone()));
             }
             Err(error) => {
                 tracing::warn!("managed {} cannot be watched: {error}; it is tried again", what.api().plural);

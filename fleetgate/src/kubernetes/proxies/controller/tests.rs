@@ -34,9 +34,14 @@ fn state(names: &[&str], ours: &'static [&str]) -> State {
     State::new(Controller {
         client: Client::try_from(Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap(),
         settings: Settings { image: "envoy".to_owned(), xds_host: "xds".to_owned(), xds_port: 1 },
+        namespaces: Vec::new(),
         seen,
         authorities: watch::channel(authority).1,
-        tell: Box::new(|_, _| ()),
+        tell: Box::new(|gateway, deployed| {
+            if let Some((_, problem)) = deployed.and_then(|deployed| deployed.problem) {
+                assert!(gateway.namespace == "kube-system" && problem.contains("kube-system"), "{problem}");
+            }
+        }),
         is_ours: Box::new(|gateway| ours.contains(&gateway.name.as_str())),
     })
 }
@@ -77,7 +82,7 @@ async fn what_is_left_of_gateways_that_moved_away_is_taken_away_once_all_is_know
     }
     state.want(gateway("managed"), Wanted::Managed(Arc::new(ProxySpec::default())));
     for what in What::ALL {
-        state.hear(Told::Listed(what));
+        state.hear(Told::Listed((what, None)));
         state.prune();
         assert!(unwanted(&state).is_empty(), "it is not known yet which Gateways there are");
     }
@@ -94,11 +99,36 @@ async fn nothing_is_taken_away_before_all_is_listed() {
     owned(&mut state, "moved");
     let (last, first) = What::ALL.split_last().unwrap();
     for what in first {
-        state.hear(Told::Listed(*what));
+        state.hear(Told::Listed((*what, None)));
         state.prune();
     }
     assert!(unwanted(&state).is_empty());
-    state.hear(Told::Listed(*last));
+    state.hear(Told::Listed((*last, None)));
     state.prune();
     assert_eq!(unwanted(&state), ["moved"]);
+}
+
+#[tokio::test]
+async fn nothing_is_written_where_kubernetes_itself_is() {
+    let mut state = state(&[], &[]);
+    let system = ResourceKey::local(Kind::GATEWAY, "kube-system", "web");
+    for wanted in [Wanted::Managed(Arc::new(ProxySpec::default())), Wanted::Nothing] {
+        state.want(system.clone(), wanted);
+        assert!(state.wanted.is_empty() && state.due.take().is_none());
+    }
+}
+
+#[tokio::test]
+async fn each_watched_namespace_is_listed_before_anything_is_taken_away() {
+    let mut state = state(&["moved"], &[]);
+    state.controller.namespaces = vec!["default".to_owned(), "other".to_owned()];
+    state.prune = true;
+    owned(&mut state, "moved");
+    for namespace in ["default", "other"] {
+        assert!(!state.all_listed());
+        for what in What::ALL {
+            state.hear(Told::Listed((what, Some(namespace.to_owned()))));
+        }
+    }
+    assert!(state.all_listed());
 }

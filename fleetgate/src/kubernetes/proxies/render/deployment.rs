@@ -4,13 +4,10 @@ use proto::PROXY_METRICS_PORT;
 use serde_json::{Value, json};
 
 use super::container::{USER, overlay};
-use super::{Ingredients, ai, envoy, istio};
+use super::{Ingredients, ai, drain, envoy, istio};
 use crate::kubernetes::proxies::names;
 use crate::kubernetes::proxies::owned::What;
 use crate::kubernetes::proxies::parameters::Parameters;
-
-/// Time for the drained connections to end after the pause, seconds.
-const GRACE: u32 = 20;
 
 /// `config` is another one when the pods must start anew.
 pub(super) fn deployment(from: &Ingredients<'_>, config: &str) -> Value {
@@ -55,8 +52,6 @@ fn pod_metadata(from: &Ingredients<'_>, config: &str) -> Value {
 fn pod_spec(from: &Ingredients<'_>) -> Value {
     let name = names::proxy(from.gateway);
     let template = &from.parameters.pod_template;
-    let shutdown = &template.graceful_shutdown;
-    let pause = if shutdown.enabled { shutdown.sleep_time_seconds } else { 0 };
     let mut volumes = vec![
         json!({"name": "envoy-config", "configMap": {"name": name}}),
         json!({"name": "xds-identity", "secret": {"secretName": name}}),
@@ -66,7 +61,7 @@ fn pod_spec(from: &Ingredients<'_>) -> Value {
     let mut spec = json!({
         "serviceAccountName": name,
         "automountServiceAccountToken": false,
-        "terminationGracePeriodSeconds": template.termination_grace_period_seconds.unwrap_or(pause + GRACE),
+        "terminationGracePeriodSeconds": drain::grace_period(template),
         "securityContext": pod_security(from.parameters),
         "containers": containers(from),
         "volumes": volumes,

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::Ingredients;
 use super::container::{field, given, hardened, overlay};
-use crate::kubernetes::proxies::bootstrap::{ADMIN_PORT, CONFIG_DIR, IDENTITY_DIR};
-use crate::kubernetes::proxies::parameters::{GracefulShutdown, Parameters};
+use super::drain;
+use crate::kubernetes::proxies::bootstrap::{CONFIG_DIR, IDENTITY_DIR};
+use crate::kubernetes::proxies::parameters::Parameters;
 
 /// Its name, as k8sgateway has it.
 const NAME: &str = "gloo-gateway";
@@ -42,7 +43,7 @@ pub(super) fn container(from: &Ingredients<'_>) -> Value {
         &mut made,
         [
             ("livenessProbe", pod_template.liveness_probe.as_ref().map(|value| json!(value))),
-            ("lifecycle", drain(&pod_template.graceful_shutdown)),
+            ("lifecycle", drain::lifecycle(pod_template)),
         ],
     );
     made
@@ -78,16 +79,4 @@ fn arguments(parameters: &Parameters) -> Vec<String> {
         arguments.extend(["--component-log-level".to_owned(), levels.collect::<Vec<_>>().join(",")]);
     }
     arguments
-}
-
-/// Not ready any more, connections asked to close, and time for all to notice. `bash` is in Envoy's image; a probe
-/// from outside cannot reach the admin interface.
-fn drain(shutdown: &GracefulShutdown) -> Option<Value> {
-    let seconds = shutdown.sleep_time_seconds;
-    let script = format!(
-        "post() {{ exec 3<>/dev/tcp/127.0.0.1/{ADMIN_PORT} && printf 'POST %s HTTP/1.1\\r\\nHost: localhost\\r\\n\
-         Content-Length: 0\\r\\nConnection: close\\r\\n\\r\\n' \"$1\" >&3 && cat <&3 >/dev/null; }}; \
-         post /healthcheck/fail; post '/drain_listeners?graceful&skip_exit'; sleep {seconds}"
-    );
-    shutdown.enabled.then(|| json!({"preStop": {"exec": {"command": ["/bin/bash", "-c", script]}}}))
 }

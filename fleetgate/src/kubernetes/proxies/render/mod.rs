@@ -3,6 +3,7 @@
 mod ai;
 mod container;
 mod deployment;
+mod drain;
 mod envoy;
 mod istio;
 mod scaling;
