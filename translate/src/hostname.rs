@@ -69,9 +69,18 @@ pub(crate) fn problem(hostname: &str) -> Option<&'static str> {
     is_address.then_some("is an IP address")
 }
 
+/// What is wrong with a host that requests or answers are given, if anything (`PreciseHostname`). An IP address is
+/// taken, as by the API server's schema.
+pub(crate) fn precise_problem(hostname: &str) -> Option<&'static str> {
+    if hostname.parse::<std::net::Ipv4Addr>().is_ok() {
+        return None;
+    }
+    hostname.starts_with('*').then_some("is a wildcard").or_else(|| problem(hostname))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{covers, intersection, problem, rank, specificity};
+    use super::{covers, intersection, precise_problem, problem, rank, specificity};
     use proto::ArcStr;
 
     #[test]
@@ -110,5 +119,13 @@ mod tests {
         for bad in ["", "*", "a.*.com", "A.com", "a..b", "-a.com", "1.2.3.4", "a_b.com", "a.com:80"] {
             assert!(problem(bad).is_some(), "{bad}");
         }
+    }
+
+    #[test]
+    fn hosts_that_messages_are_given() {
+        for bad in ["", "*.a.com", "a b", "a\r\nx: y", "a.com:80", "a/b", "A.com"] {
+            assert!(precise_problem(bad).is_some(), "{bad:?}");
+        }
+        assert_eq!((precise_problem("a.com"), precise_problem("192.0.2.1")), (None, None));
     }
 }

@@ -5,7 +5,7 @@ use proto::{ArcStr, Fault, ResourceKey, literal};
 use super::backend_ref::{self, Speak};
 use super::{fault, sentence};
 use crate::engine::Cx;
-use crate::features::is_token;
+use crate::features::header_names::{Message, Writing, refusal};
 use crate::graph::{ExternalAuthIr, ListenerIr, Verdict};
 use crate::model::{ExternalAuth, Listener};
 
@@ -127,19 +127,15 @@ fn check_http(field: &str, auth: &ExternalAuth, problems: &mut Problems<'_>) {
         );
     }
     let lists = [
-        ("http.allowedHeaders", &auth.http.allowed_headers),
-        ("http.allowedResponseHeaders", &auth.http.allowed_response_headers),
-        ("grpc.allowedHeaders", &auth.grpc.allowed_headers),
+        ("http.allowedHeaders", &auth.http.allowed_headers, Writing::Tell),
+        ("http.allowedResponseHeaders", &auth.http.allowed_response_headers, Writing::Copy),
+        ("grpc.allowedHeaders", &auth.grpc.allowed_headers, Writing::Tell),
     ];
-    for (name, list) in lists {
-        for (index, header) in list.iter().enumerate().filter(|(_, header)| !is_token(header)) {
-            let problem = format!("{header:?} is not a header name");
-            problems.refuse(
-                reason(),
-                format!("{field}.{name}[{index}]"),
-                problem,
-                "use letters, digits and '-'",
-            );
+    for (name, list, writing) in lists {
+        for (index, header) in list.iter().enumerate() {
+            if let Some((problem, remedy)) = refusal(header, writing, Message::Request) {
+                problems.refuse(reason(), format!("{field}.{name}[{index}]"), problem, remedy);
+            }
         }
     }
 }

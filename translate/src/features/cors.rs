@@ -13,9 +13,9 @@ use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 use envoy_types::pb::google::protobuf::BoolValue;
 use envoy_types::util::pack_any;
 
-use super::{At, EmitAt, Feature, Stage};
+use super::{At, EmitAt, Feature, Stage, is_token};
 use crate::attach::RuleCx;
-use crate::model::{Match, NameMatch};
+use crate::model::{Cors, Match, NameMatch};
 
 const NAME: &str = "envoy.filters.http.cors";
 const REQUEST_HEADERS: &str = "access-control-request-headers";
@@ -51,6 +51,7 @@ impl Feature for CorsPolicy {
                 ),
             }
         }
+        check_lists(cx, &field, cors);
         let join = |list: &[proto::ArcStr]| list.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(",");
         let credentials = cors.allow_credentials == Some(true);
         // Beside credentials `*` would be the name of a header, and stands for none (`exposeHeaders`).
@@ -146,6 +147,21 @@ fn exactly(name: &'static str, value: &str) -> NameMatch {
     NameMatch { kind: None, name: name.into(), value: value.into() }
 }
 
+/// The API server lets header names and methods be anything; they stand in headers of the answer.
+fn check_lists(cx: &mut RuleCx<'_, '_>, field: &str, cors: &Cors) {
+    let lists = [
+        ("allowMethods", &cors.allow_methods),
+        ("allowHeaders", &cors.allow_headers),
+        ("exposeHeaders", &cors.expose_headers),
+    ];
+    for (name, list) in lists {
+        for (index, item) in list.iter().enumerate().filter(|(_, item)| !is_token(item)) {
+            let problem = format!("{item:?} is not a name of a header or method");
+            cx.refuse(format!("{field}.{name}[{index}]"), problem, "use letters, digits and '-', or * alone");
+        }
+    }
+}
+
 /// `*` matches any origin; a host `*.example.com` any host below it, over several labels; a port `*` any
 /// port.
 fn origin_matcher(origin: &str) -> Option<StringMatcher> {
@@ -155,7 +171,10 @@ fn origin_matcher(origin: &str) -> Option<StringMatcher> {
     let (scheme, rest) = origin.split_once("://")?;
     let good_scheme =
         !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    if !good_scheme || rest.is_empty() || rest.contains(['/', '?', '#', '@', ' ']) {
+    if !good_scheme
+        || rest.is_empty()
+        || rest.contains(|c: char| "/?#@".contains(c) || c.is_whitespace() || c.is_control())
+    {
         return None;
     }
     let (host, port) = match rest.rsplit_once(':') {

@@ -3,6 +3,7 @@
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 
+use super::header_names::{Message, Refusal, Writing, refusal, value_refusal};
 use crate::attach::RuleCx;
 use crate::model::HeaderFilter;
 
@@ -13,34 +14,40 @@ pub(super) struct Headers {
     pub(super) remove: Vec<String>,
 }
 
-/// Reads a modifier. `set` overwrites, `add` appends.
-pub(super) fn resolve(cx: &mut RuleCx<'_, '_>, field: &str, filter: &HeaderFilter) -> Headers {
+/// Reads a modifier of requests or responses. `set` overwrites, `add` appends.
+pub(super) fn resolve(
+    cx: &mut RuleCx<'_, '_>,
+    field: &str,
+    filter: &HeaderFilter,
+    message: Message,
+) -> Headers {
     let mut headers = Headers::default();
-    for (list, name, action) in [
-        (&filter.set, "set", HeaderAppendAction::OverwriteIfExistsOrAdd),
-        (&filter.add, "add", HeaderAppendAction::AppendIfExistsOrAdd),
+    for (list, name, writing, action) in [
+        (&filter.set, "set", Writing::Set, HeaderAppendAction::OverwriteIfExistsOrAdd),
+        (&filter.add, "add", Writing::Add, HeaderAppendAction::AppendIfExistsOrAdd),
     ] {
         for (index, header) in list.iter().enumerate() {
             let field = format!("{field}.{name}[{index}]");
-            if check_name(cx, format!("{field}.name"), &header.name) && check_value(cx, &field, &header.value)
-            {
+            let of_name = refusal(&header.name, writing, message);
+            let of_value = value_refusal(&header.value);
+            if good(cx, format!("{field}.name"), of_name) && good(cx, format!("{field}.value"), of_value) {
                 headers.add.push(option(&header.name, &header.value, action));
             }
         }
     }
     for (index, name) in filter.remove.iter().enumerate() {
-        let host = name.eq_ignore_ascii_case("host");
-        if host {
-            cx.refuse(
-                format!("{field}.remove[{index}]"),
-                "the Host header cannot be removed",
-                "remove the entry",
-            );
-        } else if check_name(cx, format!("{field}.remove[{index}]"), name) {
+        if good(cx, format!("{field}.remove[{index}]"), refusal(name, Writing::Remove, message)) {
             headers.remove.push(name.to_string());
         }
     }
     headers
+}
+
+/// Tells what is wrong; true if nothing is.
+pub(super) fn good(cx: &mut RuleCx<'_, '_>, field: String, refusal: Option<Refusal>) -> bool {
+    let Some((problem, remedy)) = refusal else { return true };
+    cx.refuse(field, problem, remedy);
+    false
 }
 
 fn option(name: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOption {
@@ -54,28 +61,4 @@ fn option(name: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOpt
         append_action: action.into(),
         ..Default::default()
     }
-}
-
-/// RFC 9110 token.
-pub(crate) fn is_token(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 256
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
-}
-
-fn check_name(cx: &mut RuleCx<'_, '_>, field: String, name: &str) -> bool {
-    let good = is_token(name);
-    if !good {
-        cx.refuse(field, format!("{name:?} is not a header name"), "use letters, digits and '-'");
-    }
-    good
-}
-
-fn check_value(cx: &mut RuleCx<'_, '_>, field: &str, value: &str) -> bool {
-    let good = value.len() <= 4096 && !value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
-    if !good {
-        let problem = "has a line break or is longer than 4096 bytes";
-        cx.refuse(format!("{field}.value"), problem, "shorten it to one line");
-    }
-    good
 }

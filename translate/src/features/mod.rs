@@ -2,9 +2,10 @@
 //!
 //! A feature reads its part of the API in `resolve` (tracked reads, faults) and writes Envoy's in the
 //! pure `on_*` hooks. To add one: write its file, declare it here, put it into the `features!` list, add
-//! golden cases.
+//! golden cases. One that writes headers asks `header_names` whether it may.
 
 mod cors;
+pub(crate) mod header_names;
 mod headers;
 mod mirror;
 mod redirect;
@@ -19,7 +20,7 @@ use envoy_types::pb::envoy::config::route::v3::Route;
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 
-pub(crate) use headers::is_token;
+pub(crate) use header_names::is_token;
 
 use crate::attach::RuleCx;
 use crate::graph::Context;

@@ -48,6 +48,11 @@ impl Feature for RequestRedirect {
         if redirect.scheme.as_deref().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
             cx.refuse(format!("{field}.scheme"), "is neither http nor https", "use one of them");
         }
+        if let Some(hostname) = &redirect.hostname
+            && let Some(problem) = crate::hostname::precise_problem(hostname)
+        {
+            cx.refuse(format!("{field}.hostname"), format!("{hostname:?} {problem}"), "use a DNS name");
+        }
         if response_code(redirect.status_code).is_none() {
             cx.refuse(format!("{field}.statusCode"), "is no redirect", "use 301, 302, 303, 307 or 308");
         }

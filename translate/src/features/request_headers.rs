@@ -5,6 +5,7 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::HostRewriteSpecifier;
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::{ClusterWeight, cluster_weight};
 
+use super::header_names::{Message, host_refusal};
 use super::headers::{self, Headers};
 use super::{At, EmitAt, Feature};
 use crate::attach::RuleCx;
@@ -27,10 +28,13 @@ impl Feature for RequestHeaders {
                 filter.request_header_modifier.as_ref()
             })
             .next()?;
-        let mut headers = headers::resolve(cx, &field, filter);
+        let mut headers = headers::resolve(cx, &field, filter, Message::Request);
         let is_host = |name: &str| name.eq_ignore_ascii_case("host");
-        let host =
-            filter.set.iter().find(|header| is_host(&header.name)).map(|header| header.value.to_string());
+        let host = filter.set.iter().position(|header| is_host(&header.name)).map(|index| {
+            let value = &filter.set[index].value;
+            headers::good(cx, format!("{field}.set[{index}].value"), host_refusal(value));
+            value.to_string()
+        });
         headers.add.retain(|option| !option.header.as_ref().is_some_and(|header| is_host(&header.key)));
         Some(Ir { headers, host })
     }

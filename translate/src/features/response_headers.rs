@@ -3,6 +3,7 @@
 use envoy_types::pb::envoy::config::route::v3::Route;
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 
+use super::header_names::Message;
 use super::headers::{self, Headers};
 use super::{At, EmitAt, Feature};
 use crate::attach::RuleCx;
@@ -21,7 +22,7 @@ impl Feature for ResponseHeaders {
                 filter.response_header_modifier.as_ref()
             })
             .next()?;
-        Some(Ir(headers::resolve(cx, &field, filter)))
+        Some(Ir(headers::resolve(cx, &field, filter, Message::Response)))
     }
 
     fn on_route(Ir(headers): &Ir, route: &mut Route, _: &EmitAt<'_>) {

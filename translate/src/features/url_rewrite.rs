@@ -21,7 +21,7 @@ impl Feature for UrlRewriting {
             check_path(cx, at, &format!("{field}.path"), path);
         }
         if let Some(hostname) = &rewrite.hostname
-            && let Some(problem) = crate::hostname::problem(hostname)
+            && let Some(problem) = crate::hostname::precise_problem(hostname)
         {
             cx.refuse(format!("{field}.hostname"), format!("{hostname:?} {problem}"), "use a DNS name");
         }
@@ -61,8 +61,8 @@ pub(super) fn check_path(cx: &mut RuleCx<'_, '_>, at: &At<'_>, field: &str, path
             ("replacePrefixMatch", replace_prefix_match)
         }
     };
-    if value.len() > 1024 || value.bytes().any(|byte| byte.is_ascii_control() || b"?#".contains(&byte)) {
-        let problem = "has a query, a fragment or control characters, or is longer than 1024 bytes";
+    if value.len() > 1024 || value.bytes().any(|byte| byte.is_ascii_control() || b"?# ".contains(&byte)) {
+        let problem = "has a query, a fragment, blanks or control characters, or is longer than 1024 bytes";
         cx.refuse(format!("{field}.{name}"), problem, "give a plain path");
     }
     let by_prefix = |matched: &Match| matched.path.kind == "PathPrefix";
