@@ -25,6 +25,11 @@ pub trait Authenticate: Send + Sync {
 pub trait PrivateKeys: Send + Sync {
     /// The PEM private key; none if it is not known or belongs to another certificate by now.
     fn private_key(&self, key: &PrivateKeyRef) -> Option<Bytes>;
+
+    /// True once all keys that there are have been read: one that is not known then will not come by itself.
+    fn are_all_read(&self) -> bool {
+        true
+    }
 }
 
 /// The token of an `authorization: Bearer …` header.

@@ -7,6 +7,7 @@ mod commands;
 mod envoy;
 #[cfg(test)]
 mod features_page;
+mod hardening;
 mod kubernetes;
 mod listen;
 mod metrics;

@@ -6,13 +6,14 @@
 //! snapshot         newest snapshot, disposable
 //! secret           makes the proxies' tokens, mode 0600
 //! admin.address    where the running fleetgate's admin endpoint listens
-//! envoy/           bootstrap, log, pid and admin address of each managed Envoy
+//! xds.sock         where managed Envoys ask for their configuration
+//! envoy/           bootstrap, log, pid and admin socket of each managed Envoy
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -31,6 +32,9 @@ impl StateDir {
     /// If it cannot be written, or another fleetgate runs on it.
     pub(crate) fn lock(path: &Path) -> anyhow::Result<StateDir> {
         create(path)?;
+        if is_ours(path) {
+            tighten(path);
+        }
         create(&path.join("envoy"))?;
         let file = path.join("lock");
         let mut lock =
@@ -63,6 +67,43 @@ impl StateDir {
     /// The directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// True if a directory that was there is a state directory: nothing else is to be closed to others.
+fn is_ours(path: &Path) -> bool {
+    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    path.join("lock").is_file() || is_empty()
+}
+
+/// What is in a state directory besides its `lock`.
+const PARTS: [&str; 6] = ["log", "snapshot", "secret", "admin.address", "xds.sock", "envoy"];
+
+/// Closes to others what earlier versions left open, and what the machine's settings opened.
+fn tighten(path: &Path) {
+    let parts = PARTS.iter().chain(&["lock"]).map(|part| path.join(part));
+    let mut left: Vec<PathBuf> = parts.collect();
+    close(path);
+    while let Some(path) = left.pop() {
+        close(&path);
+        // Not through links: they may lead anywhere.
+        if fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
+            left.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+        }
+    }
+}
+
+/// Takes all rights from everybody but the owner. One that is another's stays as it is: in a container the directory
+/// itself may be the kubelet's.
+fn close(path: &Path) {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+    let mode = metadata.permissions().mode();
+    if metadata.is_symlink() || mode & 0o077 == 0 || metadata.uid() != rustix::process::geteuid().as_raw() {
+        return;
+    }
+    let closed = fs::Permissions::from_mode(mode & 0o7700);
+    if let Err(error) = fs::set_permissions(path, closed) {
+        tracing::warn!("others can read {}: {error}; close it to them (chmod go=)", path.display());
     }
 }
 
@@ -107,6 +148,8 @@ fn directory_name(config: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
     use super::{StateDir, directory_name};
@@ -125,6 +168,35 @@ mod tests {
         assert!(error.contains("another fleetgate") && error.contains("--state-dir"), "{error}");
         drop(first);
         assert!(StateDir::lock(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn what_was_open_is_closed_and_nothing_else_is_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let open =
+            |name: &str, mode| std::fs::set_permissions(path(name), Permissions::from_mode(mode)).unwrap();
+        let mode = |name: &str| std::fs::metadata(path(name)).unwrap().permissions().mode() & 0o7777;
+        std::fs::create_dir_all(path("envoy")).unwrap();
+        for file in ["lock", "secret", "envoy/a_b.json", "theirs"] {
+            std::fs::write(path(file), "").unwrap();
+            open(file, 0o644);
+        }
+        std::os::unix::fs::symlink(path("theirs"), path("envoy/link")).unwrap();
+        open("envoy", 0o755);
+        open(".", 0o755);
+        drop(StateDir::lock(dir.path()).unwrap());
+        let closed = ["lock", "secret", "envoy/a_b.json"].map(mode);
+        assert_eq!((closed, mode("envoy"), mode("."), mode("theirs")), ([0o600; 3], 0o700, 0o700, 0o644));
+    }
+
+    #[test]
+    fn a_directory_with_other_things_in_it_stays_as_open_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("theirs"), "").unwrap();
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        drop(StateDir::lock(dir.path()).unwrap());
+        assert_eq!(std::fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o755);
     }
 
     #[test]

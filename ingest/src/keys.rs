@@ -1,6 +1,7 @@
 //! Private keys: here, and in no event, log or fault.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 #[derive(Default)]
 pub struct KeyStore {
     secrets: RwLock<FxHashMap<ResourceKey, Vec<Entry>>>,
+    listed: AtomicBool,
 }
 
 struct Entry {
@@ -33,6 +35,16 @@ impl KeyStore {
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         let entries = secrets.get(&key.secret)?;
         entries.iter().find(|entry| entry.certificate == key.certificate).map(|entry| entry.key.clone())
+    }
+
+    /// Notes that the first complete listing of the source has been taken.
+    pub fn set_listed(&self) {
+        self.listed.store(true, Ordering::Release);
+    }
+
+    /// True once the source has read all that there is.
+    pub fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
     }
 
     pub(crate) fn put(&self, secret: &ResourceKey, certificate: ContentHash, key: Zeroizing<Vec<u8>>) {

@@ -1,6 +1,7 @@
 //! What every source has in common.
 
-use proto::{Change, ContentHash, Event, ResourceKey};
+use bytes::Bytes;
+use proto::{Change, ContentHash, Event, Kind, ResourceKey};
 
 use crate::SourceFault;
 use crate::kinds::rank;
@@ -18,6 +19,8 @@ pub struct Known {
     pub spec_hash: Option<ContentHash>,
     /// Hash of its payload.
     pub payload_hash: Option<ContentHash>,
+    /// Of a Secret with a private key: its state as long as nobody has read the key again.
+    pub without_key: Option<Bytes>,
 }
 
 impl Known {
@@ -30,6 +33,10 @@ impl Known {
             generation: event.generation,
             spec_hash: crate::spec_hash(payload),
             payload_hash: Some(ContentHash::of(payload)),
+            without_key: (event.key.kind == Kind::SECRET)
+                .then(|| crate::object::without_key(payload))
+                .flatten()
+                .map(Bytes::from),
         })
     }
 }

@@ -351,6 +351,36 @@ fn what_a_broken_file_may_hide_is_not_deleted_at_a_restart() {
     assert_eq!(source.next(), ["-Service default/a"]);
 }
 
+/// Nobody has the key of a Secret that cannot be read since the start; it is told, and once it can be read, too.
+#[test]
+fn a_secret_that_a_broken_file_hides_is_told_to_have_no_key() {
+    let pair = rcgen::generate_simple_self_signed(["a.example.com".to_owned()]).unwrap();
+    let indented = |text: String| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let text = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: a}}\nstringData:\n  tls.crt: |\n{}  tls.key: |\n{}",
+        indented(pair.cert.pem()),
+        indented(pair.signing_key.serialize_pem())
+    );
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("f.yaml"), &text).unwrap();
+    let listing = read_once(Options::new(dir.path())).unwrap();
+    let state = |event: &Event| {
+        let Change::Upsert(payload) = &event.change else { panic!("not there: {event:?}") };
+        let object: serde_json::Value = serde_json::from_slice(payload).unwrap();
+        (object["privateKey"]["state"].as_str().unwrap().to_owned(), object["data"].clone())
+    };
+    let (valid, data) = state(&listing.events[0]);
+    assert_eq!(valid, "Valid");
+    let known = known(&listing);
+    let hide = |options: &mut Options| options.known = known;
+    let mut source = watch_with(dir, &[("f.yaml", &text.replace("stringData:", "stringData: ["))], hide);
+    assert_eq!(state(&source.listing.events[0]), ("Unread".to_owned(), data.clone()));
+    source.write("f.yaml", &text);
+    let mended = source.batch();
+    assert_eq!(state(&mended.events[0]), ("Valid".to_owned(), data));
+    assert_eq!(mended.events[0].generation, listing.events[0].generation);
+}
+
 #[test]
 fn a_missing_directory_is_an_error() {
     let error = start(Options::new("/no/such/dir"), Arc::new(KeyStore::new())).unwrap_err();

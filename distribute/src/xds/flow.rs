@@ -281,11 +281,17 @@ impl Subscriptions {
                     None => Some(body),
                     Some(key) => keys.private_key(&key).and_then(|pem| joined(&body, &pem)),
                 };
-                // Without its private key the proxy keeps the certificate that it has.
-                let Some(body) = body else { return Step::Nothing };
+                let Some(body) = body else { return self.keyless(name, keys) };
                 Step::Put(Resource { name: name.clone(), version, body }, seq)
             }
         }
+    }
+
+    /// A certificate whose private key is not known: the proxy keeps what it has of it. One that has nothing is told that
+    /// there is none, for it would keep all listeners of the port closed while it waits.
+    fn keyless(&mut self, name: &ArcStr, keys: &dyn PrivateKeys) -> Step {
+        let waits = self.names(name) && !self.sent.contains_key(name) && keys.are_all_read();
+        if waits && self.told_absent.insert(name.clone()) { Step::Remove } else { Step::Nothing }
     }
 
     /// The tables that the proxy has not accepted, neither since they are there nor as they are now. Call while no

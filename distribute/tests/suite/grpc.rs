@@ -167,6 +167,8 @@ async fn a_private_key_is_joined_in_when_it_is_known() {
     let mut server = Server::start().await;
     let mut client = started(&mut server).await;
     client.subscribe(ResourceType::Secret, &["cert"]).await;
+    // It would wait for the certificate with the listener's port closed.
+    assert_eq!(client.take().await, "sds -cert");
     client.quiet().await;
     server.keys.0.lock().unwrap().insert("cert".into(), "KEY 1".into());
     server.distributor.keys_changed();

@@ -11,6 +11,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 use crate::args::{LogLevel, Standalone};
+use crate::hardening;
 
 /// Runs until SIGTERM or ctrl-c.
 ///
@@ -19,6 +20,7 @@ use crate::args::{LogLevel, Standalone};
 pub(super) fn run(args: Standalone) -> anyhow::Result<()> {
     share_one_heap();
     log_to_stderr(args.log);
+    hardening::begin();
     // A change goes from task to task; with a second worker each step may wake it. What takes long makes room for others.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     match args.config.clone() {

@@ -10,6 +10,8 @@ use crate::pki::Issued;
 
 /// Name of the cluster that leads to fleetgate.
 const XDS_CLUSTER: &str = "xds_cluster";
+/// Name of the secret with the token: Envoy shows no secret in what it dumps, but it does show a stream's metadata.
+const XDS_TOKEN: &str = "xds_token";
 /// Connections a proxy accepts before it refuses more: a flood must not end in the kernel's OOM killer.
 const MAX_CONNECTIONS: u32 = 50_000;
 
@@ -88,18 +90,18 @@ pub(crate) enum Xds<'a> {
     },
 }
 
-/// Bootstrap for an Envoy of `gateway` (`namespace/name`) that asks fleetgate for everything.
+/// Bootstrap for an Envoy of `gateway` (`namespace/name`) that asks fleetgate for everything. It has no admin endpoint:
+/// whoever reaches that can read the whole configuration and end the process.
 pub(crate) fn bootstrap(gateway: &str, xds: Xds<'_>, module: Module<'_>) -> Value {
     let ads = json!({"ads": {}, "resource_api_version": "V3"});
     json!({
         "node": {"id": gateway, "cluster": "fleetgate", "metadata": module.metadata()},
-        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "dynamic_resources": {
-            "ads_config": ads_config(xds),
+            "ads_config": ads_config(),
             "cds_config": ads,
             "lds_config": ads,
         },
-        "static_resources": {"clusters": [xds_cluster(xds)]},
+        "static_resources": static_resources(xds),
         "stats_config": stats_config(),
         "deferred_stat_options": {"enable_deferred_creation_stats": true},
         "overload_manager": {"resource_monitors": [{
@@ -112,11 +114,45 @@ pub(crate) fn bootstrap(gateway: &str, xds: Xds<'_>, module: Module<'_>) -> Valu
     })
 }
 
-fn ads_config(xds: Xds<'_>) -> Value {
-    let metadata = match xds {
-        Xds::Local { token, .. } => json!([{"key": "authorization", "value": format!("Bearer {token}")}]),
-        Xds::Remote { .. } | Xds::Files { .. } => json!([]),
-    };
+/// An admin endpoint on a Unix socket; a relative path counts from Envoy's working directory. Who may enter the
+/// socket's directory may use it.
+pub(crate) fn admin_socket(path: &str) -> Value {
+    json!({"address": {"pipe": {"path": path, "mode": 0o600}}})
+}
+
+fn static_resources(xds: Xds<'_>) -> Value {
+    let mut resources = json!({"clusters": [xds_cluster(xds)]});
+    if let Xds::Local { token, .. } = xds {
+        let secret = json!({"inline_string": format!("Bearer {token}")});
+        resources["secrets"] = json!([{"name": XDS_TOKEN, "generic_secret": {"secret": secret}}]);
+    }
+    resources
+}
+
+/// Sends the token with each request to fleetgate.
+fn token_filters() -> Value {
+    json!([
+        {
+            "name": "envoy.filters.http.credential_injector",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
+                "credential": {
+                    "name": "envoy.http.injected_credentials.generic",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
+                        "credential": {"name": XDS_TOKEN},
+                    },
+                },
+            },
+        },
+        {
+            "name": "envoy.filters.http.upstream_codec",
+            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"},
+        },
+    ])
+}
+
+fn ads_config() -> Value {
     json!({
         "api_type": "DELTA_GRPC",
         "transport_api_version": "V3",
@@ -127,7 +163,7 @@ fn ads_config(xds: Xds<'_>) -> Value {
                 // Envoy's own default backs off to 30 s: too long for a fleetgate that restarted.
                 "retry_policy": {"retry_back_off": {"base_interval": "0.05s", "max_interval": "1s"}},
             },
-            "initial_metadata": metadata,
+            "initial_metadata": [],
         }],
     })
 }
@@ -165,6 +201,10 @@ fn xds_cluster(xds: Xds<'_>) -> Value {
             }},
         }},
     });
+    if let Xds::Local { .. } = xds {
+        cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]
+            ["http_filters"] = token_filters();
+    }
     if let Some((host, context)) = remote {
         cluster["transport_socket"] = mutual_tls(host, context);
         if by_name {

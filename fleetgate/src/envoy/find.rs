@@ -27,7 +27,8 @@ pub(crate) fn find(choice: &EnvoyChoice) -> anyhow::Result<Option<PathBuf>> {
             let starts = [std::env::current_dir().ok(), std::env::current_exe().ok()];
             let found = starts.iter().flatten().flat_map(|start| start.ancestors()).find_map(fetched);
             match found.or_else(on_path) {
-                Some(path) => Ok(Some(path)),
+                // It runs in another directory.
+                Some(path) => Ok(Some(std::path::absolute(path)?)),
                 None => bail!("no Envoy found in .tools or on PATH: {REMEDY}"),
             }
         }

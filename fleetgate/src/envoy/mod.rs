@@ -15,7 +15,7 @@ use proto::ResourceKey;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub(crate) use bootstrap::{Module, Xds, bootstrap, server_names};
+pub(crate) use bootstrap::{Module, Xds, admin_socket, bootstrap, server_names};
 pub(crate) use find::find;
 pub(crate) use module::find as find_module;
 
@@ -46,12 +46,14 @@ impl Fleet {
         let module = self.module.as_deref().map_or(Module::None, Module::In);
         let token = self.tokens.of(gateway);
         let xds = Xds::Local { address: &self.xds, token: &token };
-        let bootstrap = bootstrap(&gateway.namespaced_name(), xds, module);
+        let mut bootstrap = bootstrap(&gateway.namespaced_name(), xds, module);
+        let files = Files::new(&self.dir, gateway);
+        bootstrap["admin"] = admin_socket(&files.admin_name());
         Spec {
             program: self.program.clone(),
             concurrency: self.concurrency,
             module: self.module.clone(),
-            files: Files::new(&self.dir, gateway),
+            files,
             bootstrap: bootstrap.to_string(),
         }
     }

@@ -67,6 +67,7 @@ impl Process {
     /// # Errors
     /// If its files cannot be written or it cannot be run.
     pub(crate) fn start(spec: &Spec) -> io::Result<Process> {
+        spec.files.clear();
         write_private(&spec.files.bootstrap, &spec.bootstrap)?;
         let log = spec.files.open_log()?;
         let mut command = Command::new(&spec.program);
@@ -76,8 +77,7 @@ impl Process {
             .arg("--disable-hot-restart")
             .args(["--concurrency", &spec.concurrency.to_string()])
             .args(["--log-level", "warning"])
-            .arg("--admin-address-path")
-            .arg(&spec.files.admin)
+            .current_dir(spec.files.dir())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -87,7 +87,7 @@ impl Process {
         }
         let child = command.spawn()?;
         if let Some(pid) = child.id() {
-            fs::write(&spec.files.pid, pid.to_string())?;
+            write_private(&spec.files.pid, &pid.to_string())?;
         }
         Ok(Process::Child(child))
     }
@@ -153,7 +153,7 @@ fn runs_with(pid: Pid, bootstrap: &Path) -> bool {
 
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use io::Write;
-    let draft = path.with_extension("json.new");
+    let draft = path.with_extension("new");
     let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(text.as_bytes())?;
     fs::rename(draft, path)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use proto::{Change, Epoch, Event, Kind, ResourceKey};
+use proto::{Change, ContentHash, Epoch, Event, Kind, ResourceKey};
 
 use super::Batch;
 use super::file::RelativePath;
@@ -21,6 +21,7 @@ impl Tree {
             }
         }
         let mut batch = self.settle(pass, observed);
+        batch.events.splice(..0, self.without_keys(observed));
         let Epoch(epoch) = self.options.epoch;
         batch.events.extend(KINDS.iter().map(|known| {
             let cluster = self.options.cluster.clone();
@@ -69,6 +70,22 @@ impl Tree {
         }
         let held = std::mem::take(&mut self.held);
         held.iter().filter_map(|key| self.delete(key, observed)).collect()
+    }
+
+    /// Secrets that the log has and a file hides: nobody has their private keys, so no new proxy can serve with them.
+    /// Their own files will tell when they can be read again.
+    fn without_keys(&mut self, observed: i64) -> Vec<Event> {
+        let keyless = std::mem::take(&mut self.keyless);
+        let hidden = keyless.into_iter().filter(|(key, _)| self.held.contains(key)).collect::<Vec<_>>();
+        hidden.into_iter().filter_map(|(key, payload)| self.emit_keyless(&key, payload, observed)).collect()
+    }
+
+    fn emit_keyless(&mut self, key: &ResourceKey, payload: Bytes, observed: i64) -> Option<Event> {
+        let emitted = self.emitted.get_mut(key)?;
+        let hash = ContentHash::of(&payload);
+        emitted.hash = Some(hash);
+        let generation = emitted.generation;
+        Some(self.event(key, &hash.to_string(), generation, observed, payload))
     }
 
     fn changed_faults(&mut self) -> Option<Vec<crate::SourceFault>> {

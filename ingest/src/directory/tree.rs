@@ -31,6 +31,8 @@ pub(super) struct Tree {
     pub(super) emitted: FxHashMap<ResourceKey, Emitted>,
     /// What the log has from before the start and no file has shown yet.
     pub(super) held: BTreeSet<ResourceKey>,
+    /// States of Secrets that the log has and whose private keys nobody has read since the start.
+    pub(super) keyless: BTreeMap<ResourceKey, Bytes>,
     /// Objects that several documents want to be.
     pub(super) contested: BTreeSet<ResourceKey>,
     /// Files with something wrong in them.
@@ -101,8 +103,11 @@ pub(super) enum Loaded {
 
 impl Tree {
     pub(super) fn new(mut options: Options, keys: Arc<KeyStore>) -> Tree {
-        let known = std::mem::take(&mut options.known);
+        let mut known = std::mem::take(&mut options.known);
         let held = known.iter().map(|known| known.key.clone()).collect();
+        let keyless =
+            known.iter_mut().filter_map(|known| Some((known.key.clone(), known.without_key.take()?)));
+        let keyless = keyless.collect();
         let emitted = known.into_iter().map(|known| {
             let hash = u128::from_str_radix(&known.resource_version, 16).ok().map(ContentHash);
             (known.key, Emitted { hash, spec: known.spec_hash, generation: known.generation })
@@ -115,6 +120,7 @@ impl Tree {
             files: BTreeMap::new(),
             claims: FxHashMap::default(),
             held,
+            keyless,
             contested: BTreeSet::new(),
             faulty: BTreeSet::new(),
             hiding: BTreeSet::new(),

@@ -1,8 +1,13 @@
 //! From a document's text to checked, trimmed objects.
 
+mod authorities;
 mod canonical;
 mod certificate;
+mod der;
+mod identity;
 mod null;
+mod pem;
+mod private_key;
 mod secret;
 mod trim;
 
@@ -16,6 +21,7 @@ use crate::yaml::{Lines, SyntaxError, compose, compose_json};
 use crate::{Limits, kinds};
 
 pub use canonical::spec_hash;
+pub(crate) use secret::without_key;
 
 /// What is remembered of an object: no more than needed to tell whether it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,7 +222,7 @@ fn identify(
     let generation = metadata.get("generation").and_then(Value::as_i64).filter(|n| *n > 0);
     let name = name(metadata, &kind)?;
     let namespace = namespace(metadata, &kind)?;
-    trim::metadata(metadata);
+    trim::metadata(metadata, &kind);
     let key = ResourceKey {
         cluster: cluster.clone(),
         kind,
@@ -239,10 +245,23 @@ fn name(metadata: &Map<String, Value>, kind: &Kind) -> Result<String, Refusal> {
             if ok {
                 return Ok(name.clone());
             }
-            Err(Refusal::new(FIELD, format!("\"{name}\" is not a valid name"), form))
+            Err(Refusal::new(FIELD, format!("\"{}\" is not a valid name", cut(name)), form))
         }
-        Some(other) => Err(Refusal::new(FIELD, format!("{other} is not a string"), "put it in quotes")),
+        Some(other) => Err(not_text(FIELD, other)),
     }
+}
+
+/// Lists and maps are not quoted: they may hold anything.
+fn not_text(field: &str, value: &Value) -> Refusal {
+    match value {
+        Value::Array(_) | Value::Object(_) => Refusal::new(field, "it is not a string", "write one name"),
+        other => Refusal::new(field, format!("{other} is not a string"), "put it in quotes"),
+    }
+}
+
+/// As much of a name as one has.
+fn cut(name: &str) -> String {
+    name.chars().take(64).collect()
 }
 
 fn namespace(metadata: &mut Map<String, Value>, kind: &Kind) -> Result<String, Refusal> {
@@ -256,11 +275,10 @@ fn namespace(metadata: &mut Map<String, Value>, kind: &Kind) -> Result<String, R
         Some(Value::String(namespace)) if namespace.is_empty() => {}
         Some(Value::String(namespace)) if is_label(namespace) => return Ok(namespace.clone()),
         Some(Value::String(namespace)) => {
-            return Err(Refusal::new(FIELD, format!("\"{namespace}\" is not a valid namespace"), LABEL));
+            let problem = format!("\"{}\" is not a valid namespace", cut(namespace));
+            return Err(Refusal::new(FIELD, problem, LABEL));
         }
-        Some(other) => {
-            return Err(Refusal::new(FIELD, format!("{other} is not a string"), "put it in quotes"));
-        }
+        Some(other) => return Err(not_text(FIELD, other)),
     }
     metadata.insert("namespace".to_owned(), "default".into());
     Ok("default".to_owned())
@@ -290,5 +308,7 @@ fn is_part(part: &str) -> bool {
 
 #[cfg(test)]
 mod schema_tests;
+#[cfg(test)]
+mod secret_tests;
 #[cfg(test)]
 mod tests;

@@ -3,19 +3,31 @@
 use proto::Kind;
 use serde_json::{Map, Value};
 
-use super::holds_private_key;
+use super::authorities;
 
-/// A ConfigMap keeps more than `ca.crt`, which alone is read, only up to this many bytes.
-const SMALL: usize = 4096;
+/// Annotations that are read, by kind. All others stay where they are: tools keep whole objects in them, Secrets too.
+const ANNOTATIONS: [(Kind, &[&str]); 2] = [
+    (Kind::GATEWAY, &["gateway.gloo.solo.io/gateway-parameters-name"]),
+    (
+        Kind::CUSTOM_RESOURCE_DEFINITION,
+        &["gateway.networking.k8s.io/channel", "gateway.networking.k8s.io/bundle-version"],
+    ),
+];
+
+/// Metadata that is read.
+const METADATA: [&str; 5] = ["name", "namespace", "labels", "annotations", "creationTimestamp"];
 
 /// Drops what a file cannot know or an event must not carry.
-pub(super) fn metadata(metadata: &mut Map<String, Value>) {
-    for field in ["resourceVersion", "uid", "generation", "managedFields", "selfLink", "ownerReferences"] {
-        metadata.remove(field);
-    }
-    if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-        annotations.remove("endpoints.kubernetes.io/last-change-trigger-time");
+pub(super) fn metadata(metadata: &mut Map<String, Value>, kind: &Kind) {
+    // Nobody asks these for more than their names.
+    let named_only = [Kind::SECRET, Kind::CONFIG_MAP].contains(kind);
+    let fields = if named_only { &METADATA[..2] } else { &METADATA[..] };
+    metadata.retain(|field, _| fields.contains(&field.as_str()));
+    let read = ANNOTATIONS.iter().find(|(of, _)| of == kind).map_or(&[][..], |(_, names)| names);
+    match metadata.get_mut("annotations") {
+        Some(Value::Object(annotations)) => annotations.retain(|name, _| read.contains(&name.as_str())),
+        Some(_) if read.is_empty() => drop(metadata.remove("annotations")),
+        _ => {}
     }
     metadata.retain(|_, value| !value.is_null() && !value.as_object().is_some_and(Map::is_empty));
 }
@@ -30,24 +42,13 @@ pub(super) fn trim(map: &mut Map<String, Value>, kind: &Kind) {
         map.insert("status".to_owned(), serde_json::json!({ "loadBalancer": balancer }));
     }
     if *kind == Kind::CONFIG_MAP {
-        config_map(map);
+        authorities::config_map(map);
+    }
+    if *kind == Kind::CLUSTER_TRUST_BUNDLE {
+        authorities::trust_bundle(map);
     }
     // Its schemas are large, and nobody reads them.
     if *kind == Kind::CUSTOM_RESOURCE_DEFINITION {
         map.remove("spec");
-    }
-}
-
-fn config_map(map: &mut Map<String, Value>) {
-    map.remove("binaryData");
-    if let Some(Value::Object(data)) = map.get_mut("data") {
-        let size: usize =
-            data.iter().map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
-        let has_key =
-            data.values().any(|value| value.as_str().is_some_and(|text| holds_private_key(text.as_bytes())));
-        // Some keep an authority's key beside its certificate.
-        if size > SMALL || (has_key && data.contains_key("ca.crt")) {
-            data.retain(|key, _| key == "ca.crt");
-        }
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::{Cx, Output};
 use crate::graph::{
     BackendIr, BackendKey, ClusterKey, IndexKey, TlsIr, UpstreamProtocol, UpstreamTls, Value,
 };
-use crate::model::{BackendTlsPolicy, Service, ServicePort, SubjectAltName};
+use crate::model::{BackendTlsPolicy, Service, ServicePort, SubjectAltName, Validation};
 
 /// Begins the name of every cluster of a Service.
 const PREFIX: &str = "service/";
@@ -53,7 +53,7 @@ fn backend(key: &BackendKey, cx: &mut Cx<'_>) -> BackendIr {
     let policy = policy_of(cx, &service_key, &port.name);
     let tls = match &policy {
         None => UpstreamTls::Plain,
-        Some(policy) => tls(cx, policy).map_or(UpstreamTls::Closed, UpstreamTls::Tls),
+        Some(policy) => tls(cx, policy).map_or(UpstreamTls::Closed, |tls| UpstreamTls::Tls(tls.ir)),
     };
     BackendIr::Usable {
         port_name: port.name.clone(),
@@ -122,30 +122,41 @@ pub(super) fn policy_of(cx: &mut Cx<'_>, service: &ResourceKey, port_name: &ArcS
     best.map(|(_, _, key)| key.clone())
 }
 
-/// Why a policy gives no TLS: `ResolvedRefs` reason, and where and what.
+/// What a policy gives.
+pub(super) struct Tls {
+    pub(super) ir: TlsIr,
+    /// A reference that leads to no CA certificates, beside others that do: `ResolvedRefs` reason, and where and what.
+    pub(super) unresolved: Option<(ArcStr, Fault)>,
+}
+
+/// Why a policy gives no TLS: `Accepted` reason, `ResolvedRefs` reason if a reference is to blame, and where and what.
 pub(super) struct TlsProblem {
-    pub(super) reason: ArcStr,
+    pub(super) accepted: ArcStr,
+    pub(super) unresolved: Option<ArcStr>,
     pub(super) fault: Fault,
 }
 
 /// Resolves the validation of a policy.
-pub(super) fn tls(cx: &mut Cx<'_>, policy_key: &ResourceKey) -> Result<TlsIr, TlsProblem> {
+pub(super) fn tls(cx: &mut Cx<'_>, policy_key: &ResourceKey) -> Result<Tls, TlsProblem> {
     let Some(policy) = cx.object::<BackendTlsPolicy>(policy_key) else {
         return Err(no_ca(policy_key, "spec", "the policy does not decode"));
     };
     let validation = &policy.spec.validation;
     let field = "spec.validation.caCertificateRefs";
-    let mut authorities = ca::resolve(cx, policy_key, field, &validation.ca_certificate_refs);
+    if let Some(fault) = misused_trust_store(policy_key, validation) {
+        return Err(TlsProblem { accepted: literal!("Invalid"), unresolved: None, fault });
+    }
+    let authorities = ca::resolve(cx, policy_key, field, &validation.ca_certificate_refs);
+    let unresolved = authorities.flaws.into_iter().next().map(|flaw| (unresolved(&flaw.kind), flaw.fault));
     if authorities.valid.is_empty() && !validation.uses_system_certificates() {
-        let Some(flaw) = authorities.flaws.pop() else {
+        let Some((reason, fault)) = unresolved else {
             return Err(no_ca(policy_key, "spec.validation", "names no CA certificates"));
         };
-        let reason = match flaw.kind {
-            FlawKind::Kind => literal!("InvalidKind"),
-            FlawKind::Grant => literal!("RefNotPermitted"),
-            FlawKind::Content => literal!("InvalidCACertificateRef"),
-        };
-        return Err(TlsProblem { reason, fault: flaw.fault });
+        return Err(TlsProblem {
+            accepted: literal!("NoValidCACertificate"),
+            unresolved: Some(reason),
+            fault,
+        });
     }
     let (mut dns_names, mut uris) = (Vec::new(), Vec::new());
     for name in &validation.subject_alt_names {
@@ -155,10 +166,33 @@ pub(super) fn tls(cx: &mut Cx<'_>, policy_key: &ResourceKey) -> Result<TlsIr, Tl
         }
     }
     let ca = (!authorities.valid.is_empty()).then(|| ca::bundle(cx, &authorities.valid).into());
-    Ok(TlsIr { hostname: validation.hostname.clone(), dns_names, uris, ca })
+    Ok(Tls { ir: TlsIr { hostname: validation.hostname.clone(), dns_names, uris, ca }, unresolved })
+}
+
+/// `ResolvedRefs` reason of a reference without CA certificates (`BackendTLSPolicyValidation.caCertificateRefs`).
+fn unresolved(kind: &FlawKind) -> ArcStr {
+    match kind {
+        FlawKind::Kind => literal!("InvalidKind"),
+        FlawKind::Grant => literal!("RefNotPermitted"),
+        FlawKind::Content => literal!("InvalidCACertificateRef"),
+    }
+}
+
+/// What is wrong with the trust store that a policy asks for (`BackendTLSPolicyValidation.wellKnownCACertificates`).
+fn misused_trust_store(policy: &ResourceKey, validation: &Validation) -> Option<Fault> {
+    let store = validation.trust_store()?;
+    let field = "spec.validation.wellKnownCACertificates";
+    if store != "System" {
+        let problem = format!("{store:?} is no trust store that is known");
+        return Some(fault(policy, field, problem, "use System, or caCertificateRefs"));
+    }
+    let problem = "stands beside caCertificateRefs";
+    (!validation.ca_certificate_refs.is_empty())
+        .then(|| fault(policy, field, problem, "remove one of the two"))
 }
 
 fn no_ca(policy: &ResourceKey, field: &str, problem: &str) -> TlsProblem {
     let fault = fault(policy, field, problem, ca::REMEDY);
-    TlsProblem { reason: literal!("InvalidCACertificateRef"), fault }
+    let unresolved = Some(literal!("InvalidCACertificateRef"));
+    TlsProblem { accepted: literal!("NoValidCACertificate"), unresolved, fault }
 }

@@ -2,7 +2,8 @@
 
 use proto::{ArcStr, Condition, Fault, ResourceKey, literal};
 
-use super::{fault, listener, sentence};
+use super::listener::{self, Refusal};
+use super::{fault, sentence};
 use crate::engine::Cx;
 use crate::graph::{ListenerIr, Verdict};
 use crate::model::Gateway;
@@ -25,20 +26,20 @@ pub(super) fn resolve(
 }
 
 /// Why no certificate is shown: `ResolvedRefs` reason, and what is wrong.
-type Refusal = (ArcStr, Fault);
+type Unshown = (ArcStr, Fault);
 
 fn client_certificate(
     key: &ResourceKey,
     gateway: &Gateway,
     cx: &mut Cx<'_>,
-) -> Option<Result<ResourceKey, Refusal>> {
+) -> Option<Result<ResourceKey, Unshown>> {
     let tls = gateway.spec.tls.as_ref()?;
     let reference = tls.backend.as_ref()?.client_certificate_ref.as_ref()?;
     let namespace = reference.namespace.clone().unwrap_or_else(|| key.namespace.clone());
     let target = key.sibling(reference.kind_or("", "Secret"), namespace, reference.name.clone());
     Some(match listener::certificate(key, &target, cx) {
         Ok(()) => Ok(target),
-        Err((reason, problem, remedy)) => {
+        Err(Refusal { reason, problem, remedy, .. }) => {
             let permitted = reason != "RefNotPermitted";
             let reason = if permitted { literal!("InvalidClientCertificateRef") } else { reason };
             Err((reason, fault(key, FIELD, problem, remedy)))
@@ -47,7 +48,7 @@ fn client_certificate(
 }
 
 /// Listeners' references count too.
-fn verdict(certificate: &Result<ResourceKey, Refusal>, listeners: &[ListenerIr]) -> Verdict {
+fn verdict(certificate: &Result<ResourceKey, Unshown>, listeners: &[ListenerIr]) -> Verdict {
     let unresolved: Vec<&str> =
         listeners.iter().filter(|l| !l.resolved.holds).map(|listener| listener.name.as_str()).collect();
     match certificate {

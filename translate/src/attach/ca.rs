@@ -5,7 +5,7 @@ use proto::{ArcStr, Fault, Kind, ResourceKey};
 
 use super::{fault, grant, installed};
 use crate::engine::Cx;
-use crate::model::{ClusterTrustBundle, ConfigMap, Reference, Secret};
+use crate::model::{AuthoritiesState, AuthoritiesVerdict, ClusterTrustBundle, ConfigMap, Reference, Secret};
 
 /// What to do about a reference that leads to no CA certificates.
 pub(super) const REMEDY: &str = "refer to a ConfigMap with a PEM bundle under ca.crt";
@@ -87,11 +87,7 @@ fn check(cx: &mut Cx<'_>, owner: &ResourceKey, target: &ResourceKey, field: Stri
         let remedy = format!("add a ReferenceGrant from kind {from} of this namespace to kind {kind} there");
         return Err(Flaw { kind: FlawKind::Grant, fault: fault(owner, field, problem, remedy) });
     }
-    let problem = match text(cx, target) {
-        Some(Some(text)) if has_certificate(&text) => return Ok(()),
-        Some(_) => "has no PEM certificate under ca.crt",
-        None => "does not exist",
-    };
+    let Some(problem) = problem(cx, target, "ca.crt") else { return Ok(()) };
     let problem = format!("{kind} {} {problem}", target.namespaced_name());
     Err(Flaw { kind: FlawKind::Content, fault: fault(owner, field, problem, REMEDY) })
 }
@@ -115,17 +111,34 @@ fn check_bundle(
         let problem = "a ClusterTrustBundle has no namespace".to_owned();
         return flaw(FlawKind::Content, format!("{field}.namespace"), problem, "remove the namespace");
     }
-    let problem = match text(cx, target) {
-        Some(Some(text)) if has_certificate(&text) => return Ok(()),
-        Some(_) => "has no PEM certificate in spec.trustBundle",
-        None => "does not exist",
-    };
+    let Some(problem) = problem(cx, target, "spec.trustBundle") else { return Ok(()) };
     let problem = format!("ClusterTrustBundle {} {problem}", target.name);
     flaw(FlawKind::Content, field, problem, "refer to a ClusterTrustBundle with PEM certificates")
 }
 
-fn has_certificate(text: &str) -> bool {
-    text.contains("-----BEGIN CERTIFICATE-----")
+/// Why an object gives no CA certificates; none if it does. A bundle counts as a whole: with one bad certificate in it,
+/// nobody can say what was meant to be trusted.
+fn problem(cx: &mut Cx<'_>, of: &ResourceKey, part: &str) -> Option<String> {
+    let verdict = match verdict(cx, of) {
+        Some(verdict) => verdict,
+        None => return Some("does not exist".to_owned()),
+    };
+    match verdict.state {
+        AuthoritiesState::Valid => None,
+        AuthoritiesState::Missing => Some(format!("has no {part}")),
+        AuthoritiesState::Malformed => Some(format!("has no valid CA certificates: {}", verdict.message)),
+    }
+}
+
+/// What the source says of an object's certificates, if it is there.
+fn verdict(cx: &mut Cx<'_>, of: &ResourceKey) -> Option<AuthoritiesVerdict> {
+    if of.kind == Kind::CLUSTER_TRUST_BUNDLE {
+        return Some(cx.object::<ClusterTrustBundle>(of)?.authorities.clone());
+    }
+    if of.kind == Kind::CONFIG_MAP {
+        return Some(cx.sibling::<ConfigMap>(of, &of.namespace, &of.name)?.authorities.clone());
+    }
+    Some(cx.sibling::<Secret>(of, &of.namespace, &of.name)?.authorities.clone())
 }
 
 /// The PEM text that an object holds, if it is there: under `ca.crt`, or a bundle as a whole.

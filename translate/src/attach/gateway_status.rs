@@ -79,7 +79,7 @@ fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {
 
 pub(super) fn listener_status(listener: &ListenerIr, gateway: &GatewayIr, cx: &mut Cx<'_>) -> ListenerStatus {
     let attached = cx.count(IndexKey::AttachedTo(listener.owner.clone(), listener.name.clone()));
-    let programmed = if listener.table.is_some() && gateway.accepted.holds {
+    let programmed = if listener.table.is_some() && gateway.accepted.holds && !listener.keyless {
         Verdict::yes(literal!("Programmed"), literal!("an Envoy has the configuration"))
     } else {
         let because = [&listener.accepted, &listener.resolved].into_iter().find(|verdict| !verdict.holds);

@@ -43,6 +43,7 @@ pub(super) fn resolve(
         supported_kinds: Vec::new(),
         table: None,
         certificates: Vec::new(),
+        keyless: false,
         passthrough: scheme == Some(Scheme::Tls)
             && listener.tls.as_ref().and_then(|tls| tls.mode.as_deref()) == Some("Passthrough"),
         client_validation: None,
@@ -177,36 +178,50 @@ fn resolve_certificates(
         ir.resolved = Verdict::no(literal!("InvalidCertificateRef"), sentence(&fault));
         faults.push(fault);
     }
+    let mut unread = Vec::new();
     for (index, reference) in tls.certificate_refs.iter().enumerate() {
         let field = format!("{field}.tls.certificateRefs[{index}]");
         let namespace = reference.namespace.clone().unwrap_or_else(|| owner.namespace.clone());
         let target = owner.sibling(reference.kind_or("", "Secret"), namespace, reference.name.clone());
         match certificate(owner, &target, cx) {
             Ok(()) => ir.certificates.push(target),
-            Err((reason, problem, remedy)) => {
-                let fault = fault(owner, field, problem, remedy);
-                ir.resolved = Verdict::no(reason, sentence(&fault));
+            Err(refusal) => {
+                let fault = fault(owner, field, refusal.problem, refusal.remedy);
+                ir.resolved = Verdict::no(refusal.reason, sentence(&fault));
                 faults.push(fault);
+                unread.extend(refusal.unread.then_some(target));
             }
         }
     }
+    // A proxy that has one of these serves on; one without would not serve with any that stand beside it.
+    if ir.certificates.is_empty() {
+        ir.keyless = !unread.is_empty();
+        ir.certificates = unread;
+    }
+}
+
+/// Why a certificate is not served with.
+pub(super) struct Refusal {
+    /// `ResolvedRefs` reason.
+    pub(super) reason: ArcStr,
+    pub(super) problem: String,
+    pub(super) remedy: &'static str,
+    /// True if it was good, and cannot be read any more.
+    pub(super) unread: bool,
 }
 
 /// Checks one certificate; the grant comes before existence, so that nothing is told about other
 /// namespaces' Secrets.
-pub(super) fn certificate(
-    owner: &ResourceKey,
-    target: &ResourceKey,
-    cx: &mut Cx<'_>,
-) -> Result<(), (ArcStr, String, &'static str)> {
+pub(super) fn certificate(owner: &ResourceKey, target: &ResourceKey, cx: &mut Cx<'_>) -> Result<(), Refusal> {
+    let refusal = |reason, problem, remedy| Refusal { reason, problem, remedy, unread: false };
     let invalid = literal!("InvalidCertificateRef");
     if target.kind != Kind::SECRET {
         let problem = format!("{} cannot hold a certificate", target.kind);
-        return Err((invalid, problem, "refer to a Secret of type kubernetes.io/tls"));
+        return Err(refusal(invalid, problem, "refer to a Secret of type kubernetes.io/tls"));
     }
     if !grant::permits(cx, owner, target) {
         let problem = format!("no ReferenceGrant in namespace {} allows it", target.namespace);
-        return Err((
+        return Err(refusal(
             literal!("RefNotPermitted"),
             problem,
             "add a ReferenceGrant from this kind and namespace to kind Secret there",
@@ -214,7 +229,7 @@ pub(super) fn certificate(
     }
     let Some(secret) = cx.object::<Secret>(target) else {
         let problem = format!("Secret {} does not exist", target.namespaced_name());
-        return Err((invalid, problem, "create it, of type kubernetes.io/tls"));
+        return Err(refusal(invalid, problem, "create it, of type kubernetes.io/tls"));
     };
     let name = target.namespaced_name();
     let problem = match secret.private_key.state {
@@ -223,9 +238,13 @@ pub(super) fn certificate(
         KeyState::Malformed => {
             format!("Secret {name} is not a PEM certificate and key: {}", secret.private_key.message)
         }
-        KeyState::Mismatch => {
-            format!("in Secret {name} tls.key is not the key of the certificate in tls.crt")
+        KeyState::Mismatch => format!("in Secret {name} {}", secret.private_key.message),
+        KeyState::Unread => {
+            let problem = format!("Secret {name}: {}", secret.private_key.message);
+            let remedy = "mend the file, or see why it cannot be read";
+            return Err(Refusal { unread: true, ..refusal(invalid, problem, remedy) });
         }
     };
-    Err((invalid, problem, "put a PEM certificate chain into tls.crt and its key into tls.key"))
+    let remedy = "put a PEM certificate chain into tls.crt and its key into tls.key";
+    Err(refusal(invalid, problem, remedy))
 }

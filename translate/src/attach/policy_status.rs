@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use proto::{Condition, Fault, JsonText, ObjectStatus, ParentStatus, Report, ResourceKey, literal};
 use serde_json::json;
 
-use super::{backend, fault};
+use super::backend::{self, Tls, TlsProblem};
+use super::fault;
 use crate::engine::{Cx, Output};
 use crate::graph::{IndexKey, Value, Verdict};
 use crate::model::BackendTlsPolicy;
@@ -49,14 +50,20 @@ fn verdicts(
     faults: &mut Vec<Fault>,
 ) -> (Verdict, Verdict) {
     let resolved = Verdict::yes(literal!("ResolvedRefs"), literal!("all references resolve"));
-    if let Err(problem) = backend::tls(cx, key) {
-        let message = super::sentence(&problem.fault);
-        faults.push(problem.fault);
-        return (
-            Verdict::no(literal!("NoValidCACertificate"), message.clone()),
-            Verdict::no(problem.reason, message),
-        );
-    }
+    let resolved = match backend::tls(cx, key) {
+        Ok(Tls { unresolved: None, .. }) => resolved,
+        Ok(Tls { unresolved: Some((reason, fault)), .. }) => {
+            let message = super::sentence(&fault);
+            faults.push(fault);
+            Verdict::no(reason, message)
+        }
+        Err(TlsProblem { accepted, unresolved, fault }) => {
+            let message = super::sentence(&fault);
+            faults.push(fault);
+            let resolved = unresolved.map_or(resolved, |reason| Verdict::no(reason, message.clone()));
+            return (Verdict::no(accepted, message), resolved);
+        }
+    };
     match conflict(key, policy, cx) {
         None => (Verdict::yes(literal!("Accepted"), literal!("the policy is in force")), resolved),
         Some(message) => {

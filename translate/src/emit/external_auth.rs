@@ -21,7 +21,8 @@ use crate::graph::ExternalAuthIr;
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Headers that the server cannot give a request: what speaks of its own answer, and what no configuration writes. Envoy
 /// takes no expression of more than 100 instructions; the host and its own headers it keeps by itself.
-const OF_THE_ANSWER: &str = "c(onnection|ontent-.*|dn-loop)|expect|http2-.*|keep-.*|proxy-c.*|t(e|railer|ransfer-.*)|upgrade|x-fleetgate-.*";
+const OF_THE_ANSWER: &str =
+    "cdn-l.*|con(nection|tent-.*)|expect|http2-.*|keep-a.*|proxy-c.*|te|tra(iler|nsf.*)|upgrade|x-fleetg.*";
 
 /// Envoy's filter. The route is chosen anew after it, with the headers that the server adds; the host stays.
 pub(super) fn filter(ir: &ExternalAuthIr) -> ExtAuthz {

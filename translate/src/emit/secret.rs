@@ -35,7 +35,8 @@ pub(crate) fn secret_of(gateway: &ResourceKey, name: &str) -> Option<ResourceKey
 pub(crate) fn compute(gateway: &ResourceKey, key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);
     let Some(secret) = cx.object::<Secret>(key) else { return output };
-    if secret.private_key.state != KeyState::Valid {
+    // Of one that cannot be read the proxies that have it keep it.
+    if ![KeyState::Valid, KeyState::Unread].contains(&secret.private_key.state) {
         return output;
     }
     let chain = secret.data.get("tls.crt").map(|text| text.as_bytes()).unwrap_or_default();

@@ -125,6 +125,8 @@ pub(crate) struct ListenerIr {
     pub(crate) table: Option<ArcStr>,
     /// Valid certificates, where TLS ends here.
     pub(crate) certificates: Vec<ResourceKey>,
+    /// True if the keys of all of them are unknown: only proxies that have them already serve.
+    pub(crate) keyless: bool,
     /// True if TLS is left to the backends.
     pub(crate) passthrough: bool,
     /// None: clients are not asked for a certificate.

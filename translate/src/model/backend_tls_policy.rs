@@ -50,7 +50,12 @@ pub(crate) struct Validation {
 impl Validation {
     /// True if the proxy's own trust store is to be used.
     pub(crate) fn uses_system_certificates(&self) -> bool {
-        self.well_known.as_deref() == Some("System")
+        self.trust_store() == Some("System")
+    }
+
+    /// The trust store that is asked for; an empty name is none.
+    pub(crate) fn trust_store(&self) -> Option<&str> {
+        self.well_known.as_deref().filter(|store| !store.is_empty())
     }
 }
 

@@ -126,6 +126,27 @@ pub(crate) struct Secret {
     pub(crate) data: BTreeMap<ArcStr, ArcStr>,
     #[serde(default)]
     pub(crate) private_key: KeyVerdict,
+    #[serde(default)]
+    pub(crate) authorities: AuthoritiesVerdict,
+}
+
+/// What the source found out about CA certificates: it passes on valid ones alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct AuthoritiesVerdict {
+    pub(crate) state: AuthoritiesState,
+    pub(crate) message: ArcStr,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) enum AuthoritiesState {
+    /// There, and all of them well-formed.
+    Valid,
+    /// Not there.
+    #[default]
+    Missing,
+    /// Not PEM, or one of them is no certificate.
+    Malformed,
 }
 
 /// What the source found out about the private key and its certificate.
@@ -147,6 +168,8 @@ pub(crate) enum KeyState {
     Malformed,
     /// Of another certificate.
     Mismatch,
+    /// It was valid, and what holds it cannot be read since the start: proxies that have it keep it.
+    Unread,
 }
 
 /// A ConfigMap, for CA certificates under `ca.crt`.
@@ -154,12 +177,16 @@ pub(crate) enum KeyState {
 pub(crate) struct ConfigMap {
     #[serde(default)]
     pub(crate) data: BTreeMap<ArcStr, ArcStr>,
+    #[serde(default)]
+    pub(crate) authorities: AuthoritiesVerdict,
 }
 
 /// A ClusterTrustBundle of `certificates.k8s.io`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct ClusterTrustBundle {
     pub(crate) spec: ClusterTrustBundleSpec,
+    #[serde(default)]
+    pub(crate) authorities: AuthoritiesVerdict,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -26,9 +26,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::core::{
-    ClusterTrustBundle, ConfigMap, EndpointSlice, KeyState, Namespace, Secret, Service, ServicePort,
+    AuthoritiesState, AuthoritiesVerdict, ClusterTrustBundle, ConfigMap, EndpointSlice, KeyState, Namespace,
+    Secret, Service, ServicePort,
 };
-pub(crate) use backend_tls_policy::{BackendTlsPolicy, SubjectAltName};
+pub(crate) use backend_tls_policy::{BackendTlsPolicy, SubjectAltName, Validation};
 pub(crate) use definition::CustomResourceDefinition;
 pub(crate) use duration::GepDuration;
 pub(crate) use gateway::{AllowedRoutes, Gateway, GatewayClass, Listener, RouteNamespaces};
@@ -36,8 +37,8 @@ pub(crate) use gateway_parameters::{GatewayParameters, merge as merge_parameters
 pub(crate) use gateway_tls::{ClientValidation, FrontendTls, Place, ValidationMode};
 pub(crate) use grpc_route::{GrpcMatch, GrpcRoute, GrpcRule, MethodMatch, Rpc};
 pub(crate) use http_route::{
-    Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathMatch, PathModifier, Redirect,
-    Rule, SessionPersistence, Spec, Timeouts, UrlRewrite,
+    Cors, Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathMatch, PathModifier,
+    Redirect, Rule, SessionPersistence, Spec, Timeouts, UrlRewrite,
 };
 pub(crate) use l4_route::{TcpRoute, TlsRoute, TlsSpec};
 pub(crate) use listener_filters::ExternalAuth;

@@ -75,7 +75,7 @@ fn object(key: &ResourceKey, v: usize) -> Value {
             json!({"spec": if v.is_multiple_of(3) { json!({"selfManaged": {}}) } else { replicas }})
         }
         "ClusterTrustBundle" => {
-            json!({"spec": {"trustBundle": pick(&["-----BEGIN CERTIFICATE-----\nA", "-----BEGIN CERTIFICATE-----\nB", ""], v)}})
+            json!({"spec": {"trustBundle": pick(&["A", "B", ""], v)}, "authorities": authorities(v)})
         }
         "APIResource" => json!({"name": "clustertrustbundles"}),
         "CustomResourceDefinition" => json!({"metadata": {"annotations": {
@@ -101,12 +101,16 @@ fn object(key: &ResourceKey, v: usize) -> Value {
                 "validation": {"hostname": pick(&["x.example", "y.example"], v / 2),
                     "caCertificateRefs": [ca_reference(v / 4)]}}}),
         "ConfigMap" => {
-            json!({"data": {"ca.crt": pick(&["-----BEGIN CERTIFICATE-----\nA", "-----BEGIN CERTIFICATE-----\nB", "none"], v)}})
+            json!({"data": {"ca.crt": pick(&["A", "B", "none"], v)}, "authorities": authorities(v)})
         }
         "Secret" => json!({"data": {"tls.crt": pick(&["QQ==", "Qg=="], v)},
-            "privateKey": {"state": pick(&["Valid", "Valid", "Mismatch"], v / 2)}}),
+            "privateKey": {"state": pick(&["Valid", "Valid", "Mismatch", "Unread"], v / 2)}}),
         other => panic!("no object of kind {other}"),
     }
+}
+
+fn authorities(v: usize) -> Value {
+    json!({"state": pick(&["Valid", "Valid", "Malformed", "Missing"], v), "message": "why"})
 }
 
 fn ca_reference(v: usize) -> Value {

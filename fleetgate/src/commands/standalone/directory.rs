@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::limits;
 use super::pipeline::{Mode, Pipeline};
-use super::wiring::{Authenticator, bind_xds};
+use super::wiring::{Authenticator, XDS_SOCKET, bind_private, bind_xds};
 use crate::admin;
 use crate::args::Standalone;
 use crate::envoy::{self, Fleet};
@@ -32,6 +32,12 @@ pub(super) async fn run(args: Standalone, config: PathBuf) -> anyhow::Result<()>
     let state = StateDir::lock(&state_dir::resolve(args.state_dir.as_deref(), &config)?)?;
     let tokens = Tokens::open(&state.join("secret"))?;
     let (listener, xds) = bind_xds(&args.xds).await?;
+    let (mut listeners, mut managed) = (vec![listener], xds.clone());
+    if let (Some(_), Listen::Tcp(_)) = (&program, &xds) {
+        let socket = bind_private(&state)?;
+        listeners.push(socket);
+        managed = Listen::Unix(PathBuf::from(format!("../{XDS_SOCKET}")));
+    }
     let admin = admin::bind(args.admin).await?;
     let pipeline = Pipeline::open(&args, state, translate::Env::default(), program.is_some()).await?;
     let source = directory::Options {
@@ -49,7 +55,7 @@ pub(super) async fn run(args: Standalone, config: PathBuf) -> anyhow::Result<()>
             concurrency: args.envoy_concurrency,
             module,
             dir: pipeline.state.join("envoy"),
-            xds,
+            xds: managed,
             tokens: tokens.clone(),
         };
         let (end, ended) = watch::channel(false);
@@ -62,7 +68,7 @@ pub(super) async fn run(args: Standalone, config: PathBuf) -> anyhow::Result<()>
     let mode = Mode {
         batches,
         locate: Box::new(locate),
-        listener,
+        listeners,
         authenticator: Arc::new(Authenticator(tokens)),
         admin,
         health: None,

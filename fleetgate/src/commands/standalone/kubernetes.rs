@@ -99,7 +99,7 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let mode = Mode {
         batches,
         locate: Box::new(locate),
-        listener,
+        listeners: vec![listener],
         authenticator: Arc::new(ByCertificate),
         admin,
         health: Some(health),

@@ -14,7 +14,7 @@ use store::{EventLog, FileSnapshots, SledLog};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::outputs::Wired;
 use super::wiring::{Keys, forward, serve_xds};
@@ -44,7 +44,7 @@ pub(super) struct Mode {
     /// Finds places in its files.
     pub(super) locate: Box<Locate>,
     /// Where its proxies connect, and how they say who they are.
-    pub(super) listener: Listener,
+    pub(super) listeners: Vec<Listener>,
     pub(super) authenticator: Arc<dyn Authenticate>,
     pub(super) admin: TcpListener,
     /// Where its probes ask, if not at the admin endpoint.
@@ -109,17 +109,20 @@ impl Pipeline {
         let admin_server = tokio::spawn(admin::serve(mode.admin, admin));
         let (stop, stopped) = watch::channel(false);
         let (events, events_receiver) = mpsc::channel(64);
-        let source =
-            forward(mode.batches, mode.locate, events, Arc::clone(&self.statuses), self.distributor.clone());
+        let xds = (self.distributor.clone(), Arc::clone(&self.keys));
+        let source = forward(mode.batches, mode.locate, events, Arc::clone(&self.statuses), xds);
         let source = tokio::spawn(source);
-        let xds = serve_xds(self.distributor, mode.listener, mode.authenticator, stopped.clone());
-        let mut xds_server = tokio::spawn(xds);
+        let mut xds_servers = JoinSet::new();
+        for listener in mode.listeners {
+            let authenticator = Arc::clone(&mode.authenticator);
+            xds_servers.spawn(serve_xds(self.distributor.clone(), listener, authenticator, stopped.clone()));
+        }
         let shard = tokio::spawn(self.shard.run(events_receiver, self.feedback, stopped));
         let upkeep = tokio::spawn(upkeep(self.prometheus));
         let failure = tokio::select! {
             _ = self.stops.0.recv() => None,
             _ = self.stops.1.recv() => None,
-            served = &mut xds_server => Some(served),
+            served = xds_servers.join_next() => served,
         };
         tracing::info!("stopping");
         if let Some((end, proxies)) = mode.proxies {
@@ -134,6 +137,7 @@ impl Pipeline {
             let _ = task.await;
         }
         drop(self.state);
+        xds_servers.detach_all();
         match failure {
             Some(served) => served?.context("the xDS server ended"),
             None => Ok(()),

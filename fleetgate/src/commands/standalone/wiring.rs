@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 
 use crate::listen::Listen;
+use crate::state_dir::StateDir;
 use crate::status::{Locate, Statuses};
 use crate::token::Tokens;
 
@@ -22,6 +23,10 @@ pub(super) struct Keys(pub(super) Arc<KeyStore>);
 impl PrivateKeys for Keys {
     fn private_key(&self, key: &PrivateKeyRef) -> Option<Bytes> {
         self.0.private_key(key)
+    }
+
+    fn are_all_read(&self) -> bool {
+        self.0.is_listed()
     }
 }
 
@@ -61,6 +66,32 @@ pub(super) async fn bind_xds(address: &Listen) -> anyhow::Result<(Listener, List
     }
 }
 
+/// Socket of the state directory where managed Envoys ask. A TCP port that is free while fleetgate starts anew may be
+/// taken by anybody, and each Envoy would tell it its token.
+pub(super) const XDS_SOCKET: &str = "xds.sock";
+
+/// Binds [`XDS_SOCKET`]. The kernel takes paths of 107 bytes, so the directory is named by its descriptor.
+///
+/// # Errors
+/// If the socket cannot be had.
+pub(super) fn bind_private(state: &StateDir) -> anyhow::Result<Listener> {
+    use std::os::fd::AsRawFd;
+    let path = state.join(XDS_SOCKET);
+    let problem = || format!("cannot serve xDS at {}", path.display());
+    match std::fs::remove_file(&path) {
+        // The lock is ours: nobody serves there.
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(problem);
+        }
+        _ => {}
+    }
+    let directory = std::fs::File::open(state.path()).with_context(problem)?;
+    let short = format!("/proc/self/fd/{}/{XDS_SOCKET}", directory.as_raw_fd());
+    let socket = UnixListener::bind(short).with_context(problem)?;
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).with_context(problem)?;
+    Ok(Listener::Unix(socket))
+}
+
 /// Serves xDS until `stopped` is true.
 ///
 /// # Errors
@@ -84,7 +115,7 @@ pub(super) async fn forward(
     locate: Box<Locate>,
     events: mpsc::Sender<Vec<Event>>,
     statuses: Arc<Statuses>,
-    distributor: Distributor,
+    (distributor, keys): (Distributor, Arc<KeyStore>),
 ) {
     let mut locate = Some(locate);
     while let Some(batch) = batches.recv().await {
@@ -96,6 +127,9 @@ pub(super) async fn forward(
         let before = *revisions.borrow_and_update();
         if !batch.events.is_empty() && events.send(batch.events).await.is_err() {
             return;
+        }
+        if batch.listed {
+            keys.set_listed();
         }
         if keys_changed {
             distributor.keys_changed();

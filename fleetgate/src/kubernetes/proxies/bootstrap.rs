@@ -43,7 +43,7 @@ fn envoy(gateway: &ResourceKey, settings: &Settings, parameters: &Parameters) ->
         node.remove("id");
         node.insert("cluster".to_owned(), format!("{}.{}", names::proxy(gateway), gateway.namespace).into());
     }
-    made["admin"]["address"] = socket("127.0.0.1", ADMIN_PORT);
+    made["admin"] = json!({"address": socket("127.0.0.1", ADMIN_PORT)});
     for config in ["cds_config", "lds_config"] {
         // A proxy that has no configuration yet is not ready, however long it takes.
         made["dynamic_resources"][config]["initial_fetch_timeout"] = "0s".into();

@@ -1,6 +1,7 @@
 //! A small HTTP client: one request a connection, or a connection to keep.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::certificates::Identity;
@@ -127,6 +128,11 @@ impl Connection {
     /// HTTP/1.1 without TLS, to any address.
     pub(crate) async fn plain_to(address: SocketAddr) -> Result<Connection, String> {
         http1_over(connect(address).await?).await
+    }
+
+    /// HTTP/1.1 over a Unix socket.
+    pub(crate) async fn unix(path: &Path) -> Result<Connection, String> {
+        http1_over(UnixStream::connect(path).await.map_err(text)?).await
     }
 
     /// HTTP/2 without TLS, with prior knowledge.

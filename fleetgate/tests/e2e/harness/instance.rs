@@ -1,7 +1,6 @@
 //! A running `fleetgate standalone`.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -9,7 +8,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::client::{Ask, ask};
+use super::client::{Ask, Connection, ask};
 use super::ports::free_port;
 use super::wait::{DEADLINE, until};
 use super::yaml::gateway;
@@ -162,11 +161,21 @@ impl Instance {
 
     /// A page of the admin endpoint of a Gateway's Envoy (`namespace_name`), as JSON.
     pub(crate) async fn envoy_page(&self, gateway: &str, path: &str) -> Value {
-        let file = self.dir.join(format!("state/envoy/{gateway}.admin"));
-        let address: SocketAddr = fs::read_to_string(file).unwrap().trim().parse().unwrap();
-        let answer = ask(address.port(), &Ask::get("localhost", path)).await.unwrap();
+        serde_json::from_slice(&self.envoy_text(gateway, path).await).unwrap()
+    }
+
+    /// The same as bytes.
+    pub(crate) async fn envoy_text(&self, gateway: &str, path: &str) -> bytes::Bytes {
+        let socket = self.state().join(format!("envoy/{gateway}.sock"));
+        let mut connection = Connection::unix(&socket).await.unwrap();
+        let answer = connection.ask(&Ask::get("localhost", path)).await.unwrap();
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
-        serde_json::from_slice(&answer.body).unwrap()
+        answer.body
+    }
+
+    /// The state directory.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.join("state")
     }
 
     /// Sends a signal to fleetgate and waits for its end.
@@ -208,8 +217,9 @@ pub(crate) fn kill(signal: &str, pid: u32) {
 
 fn spawn(dir: &Path, envoy: &Path, admin: u16, xds: u16, arguments: &[String]) -> Child {
     let log = File::options().create(true).append(true).open(dir.join("fleetgate.log")).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_fleetgate"))
-        .arg("standalone")
+    // With the laxest mask that there is: what must be private has to see to it by itself.
+    Command::new("sh")
+        .args(["-c", "umask 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_fleetgate"), "standalone"])
         .arg("--config")
         .arg(dir.join("config"))
         .arg("--state-dir")

@@ -28,4 +28,4 @@ pub(crate) use scene::Scene;
 pub(crate) use traffic::Traffic;
 pub(crate) use upstream::Upstream;
 pub(crate) use wait::{DEADLINE, PATIENCE, until, until_within};
-pub(crate) use yaml::{backend_service, certificate_secret, gateway, service};
+pub(crate) use yaml::{backend_service, certificate_secret, gateway, indent, service};

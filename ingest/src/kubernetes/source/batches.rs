@@ -140,6 +140,7 @@ mod tests {
             generation: 1,
             spec_hash: None,
             payload_hash: None,
+            without_key: None,
         };
         let gone = deletion(known, Epoch(1));
         if there { Event { change: Change::Upsert("{}".into()), ..gone } } else { gone }

@@ -244,6 +244,7 @@ async fn only_the_namespaces_that_were_asked_for_are_known() {
         generation: 1,
         spec_hash: None,
         payload_hash: None,
+        without_key: None,
     });
     let options = Options { known: known.into(), namespaces: vec!["default".into()], ..Options::default() };
     let (mut batches, _handle) = start(fake.client(), options, Arc::new(KeyStore::new()));
@@ -322,8 +323,14 @@ async fn it_is_told_whether_trust_bundles_are_served() {
     told.sort_unstable();
     assert_eq!(told, [served, "+ClusterTrustBundle s:b 0"]);
     let key = ResourceKey::local(Kind::API_RESOURCE, "", "clustertrustbundles.certificates.k8s.io");
-    let log =
-        Known { key, resource_version: String::new(), generation: 0, spec_hash: None, payload_hash: None };
+    let log = Known {
+        key,
+        resource_version: String::new(),
+        generation: 0,
+        spec_hash: None,
+        payload_hash: None,
+        without_key: None,
+    };
     // Nobody else takes what the log has of it for an orphan.
     let mut again = Source::start(&fake, vec![log.clone()]);
     assert_eq!(again.next().await, ["+ClusterTrustBundle s:b 0", served]);
