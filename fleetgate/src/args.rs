@@ -10,9 +10,11 @@ use proto::{Kind, ResourceKey};
 use crate::listen::{Listen, loopback};
 
 mod check;
+mod server;
 mod watched;
 
 pub(crate) use check::{Check, Version};
+pub(crate) use server::Server;
 use watched::Watched;
 
 const ADMIN: &str = "127.0.0.1:19000";
@@ -145,6 +147,9 @@ pub(crate) struct Kubernetes {
     /// Where /livez, /readyz and /metrics are served for everybody
     #[arg(long, value_name = "IP:PORT", env = "FLEETGATE_HEALTH", default_value = "0.0.0.0:8081")]
     pub(crate) health: SocketAddr,
+    /// Where other replicas ask what hangs on this one, with mutual TLS; they are told the address by a Lease
+    #[arg(long, value_name = "IP:PORT", env = "FLEETGATE_REPLICA_LISTEN", default_value = "0.0.0.0:18005")]
+    pub(crate) replica_listen: SocketAddr,
 }
 
 /// A cluster, and fleetgate's place in it.
@@ -298,7 +303,8 @@ pub(crate) struct Bootstrap {
 #[command(after_help = "Examples:
   fleetgate get gateways
   fleetgate get routes -o wide
-  fleetgate get proxies -o json")]
+  fleetgate get proxies -o json
+  fleetgate get proxies --kubernetes")]
 pub(crate) struct Get {
     /// What to show
     #[arg(value_enum)]
@@ -344,7 +350,8 @@ pub(crate) enum GetForm {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   fleetgate log
-  fleetgate log --since 120 -f")]
+  fleetgate log --since 120 -f
+  fleetgate log --kubernetes --context staging")]
 pub(crate) struct Log {
     /// Only events after this revision
     #[arg(long, value_name = "REV", default_value_t = 0)]
@@ -382,14 +389,6 @@ pub(crate) struct Diff {
     pub(crate) gateway: Option<ResourceKey>,
     #[command(flatten)]
     pub(crate) server: Server,
-}
-
-/// The running fleetgate to ask.
-#[derive(Args, Debug)]
-pub(crate) struct Server {
-    /// Admin address of the running fleetgate
-    #[arg(long, value_name = "ADDR", env = "FLEETGATE_ADMIN", default_value = ADMIN, value_parser = loopback)]
-    pub(crate) admin: SocketAddr,
 }
 
 /// Reads `NAMESPACE/NAME` of a Gateway.

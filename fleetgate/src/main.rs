@@ -8,6 +8,7 @@ mod envoy;
 #[cfg(test)]
 mod features_page;
 mod hardening;
+mod hints;
 mod kubernetes;
 mod listen;
 mod metrics;

@@ -246,6 +246,21 @@ fn a_client_without_a_server_says_what_to_start() {
 }
 
 #[test]
+fn who_asks_a_cluster_that_is_not_there_is_told_so() {
+    for command in [&["get", "gateways"][..], &["log"], &["diff", "--from", "1", "--to", "2"]] {
+        let told = output(&[command, &["--kubernetes", "--kubeconfig", "/nowhere/kubeconfig"]].concat());
+        let error = text(&told.stderr);
+        assert!(
+            told.status.code() == Some(1) && error.contains("/nowhere/kubeconfig"),
+            "{command:?}: {error}"
+        );
+        let told = output(&[command, &["--pod", "fleetgate-0"]].concat());
+        let error = text(&told.stderr);
+        assert!(told.status.code() == Some(2) && error.contains("--kubernetes"), "{command:?}: {error}");
+    }
+}
+
+#[test]
 fn every_command_has_examples() {
     for command in ["standalone", "translate", "bootstrap", "get", "log", "diff", "check", "completions"] {
         let help = output(&[command, "--help"]);

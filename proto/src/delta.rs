@@ -45,7 +45,7 @@ impl XdsKind {
 
 /// Identity of an xDS piece. The scope is part of the key, so a push never filters and a proxy can
 /// never be given another Gateway's resource.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct XdsKey {
     /// The Gateway whose proxies get this.
     pub scope: ResourceKey,

@@ -74,6 +74,7 @@ fn duties() {
 
     what_a_pod_sees(&bed);
     load_balancer(&bed);
+    ways_in(&bed);
     messages(&bed);
     containers_that_fail(&bed);
     the_end_of_a_pod(&bed, &notes);
@@ -118,6 +119,31 @@ for _ in range(300):
     assert_eq!(bed.shell(refused), "both\n");
     bed.shell("kubectl patch service far -p '{\"spec\":{\"loadBalancerIP\":\"192.0.2.9\"}}'");
     bed.wait("service/far", ".status.loadBalancer.ingress[0].ip", "192.0.2.9");
+}
+
+/// By the API server: commands, files and ports, also of the loopback interface.
+fn ways_in(bed: &Bed) {
+    let pod = bed.shell("kubectl get pods -l app=web -o jsonpath='{.items[0].metadata.name}'");
+    let told = bed.shell(&format!(
+        "echo in | kubectl exec -i {pod} -c client -- sh -c 'cat; id -u; echo err >&2' 2>&1 | sort"
+    ));
+    assert_eq!(told, "65532\nerr\nin\n");
+    let failed =
+        bed.run("shell", &["--", "kubectl", "exec", &pod, "-c", "client", "--", "sh", "-c", "exit 7"]);
+    assert_eq!(failed.status.code(), Some(7), "{}", String::from_utf8_lossy(&failed.stderr));
+    let copied = bed.shell(&format!(
+        "cd $(mktemp -d); dd if=/dev/urandom of=there bs=1k count=300 2>/dev/null
+         kubectl cp there {pod}:/work/it -c client
+         kubectl cp {pod}:/work/it back -c client >/dev/null; cmp there back && echo same; rm -r $PWD"
+    ));
+    assert_eq!(copied, "same\n");
+    let asked = bed.shell(&format!(
+        "cd $(mktemp -d)\n kubectl port-forward {pod} 20080:80 >told 2>&1 & pid=$!
+         timeout 60 sh -c 'until grep -q Forwarding told; do sleep 0.1; done'
+         for i in 1 2 3; do curl -s http://127.0.0.1:20080/hello | grep -c '\"path\": \"/hello\"'; done
+         kill $pid; rm -r $PWD"
+    ));
+    assert_eq!(asked, "1\n1\n1\n");
 }
 
 /// nats-server greets whoever connects with a line about itself.

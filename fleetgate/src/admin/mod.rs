@@ -2,6 +2,7 @@
 
 mod answer;
 mod events;
+mod hints;
 pub(crate) mod resources;
 
 use std::convert::Infallible;
@@ -20,6 +21,7 @@ use proto::Revision;
 use store::EventLog;
 use tokio::net::TcpListener;
 
+use crate::kubernetes::Peers;
 use crate::status::Statuses;
 use answer::{Body, json, text};
 
@@ -35,6 +37,8 @@ pub(crate) struct Admin {
     pub(crate) env: translate::Env,
     /// Metrics.
     pub(crate) prometheus: PrometheusHandle,
+    /// The other replicas, where there can be some.
+    pub(crate) peers: Option<Arc<Peers>>,
     /// Directory of the log, for its size.
     pub(crate) log_dir: PathBuf,
 }
@@ -125,7 +129,11 @@ async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Body> {
             crate::metrics::sample(&admin.log_dir);
             text(StatusCode::OK, admin.prometheus.render())
         }
-        "/status" => json(&admin.statuses.to_json()),
+        "/status" => match &admin.peers {
+            Some(peers) => json(&peers.all(&admin.statuses).await),
+            None => json(&admin.statuses.to_json()),
+        },
+        "/hints" => hints::answer(admin).await,
         "/deltas" => match query.revision("since") {
             Ok(since) => json(&admin.recent.since(since.unwrap_or(Revision::NONE))),
             Err(problem) => text(StatusCode::BAD_REQUEST, problem),
@@ -140,6 +148,7 @@ const INDEX: &str = "/readyz     200 once all is live or reported as faulty
 /livez      200
 /metrics    Prometheus
 /status     objects with their conditions, proxies, faults
+/hints      what no condition says: parents that are not there, Services without endpoints, shadowed rules
 /deltas     ?since=REV: summaries of the last deltas
 /log        ?since=REV&follow=1: events as JSON lines
 /resources  ?gateway=NS/NAME or ?revision=REV: xDS resources

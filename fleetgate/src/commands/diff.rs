@@ -7,10 +7,11 @@ use base64::Engine as _;
 use proto::json::Printer;
 use similar::TextDiff;
 
-use super::print;
+use super::{print, tell_whose};
 use crate::admin::resources::{Resources, Shown};
 use crate::args::Diff;
-use crate::{client, resources};
+use crate::client::Client;
+use crate::resources;
 
 /// Gateway, type and name.
 type Name = (String, String, String);
@@ -19,8 +20,10 @@ pub(super) async fn run(args: Diff) -> anyhow::Result<()> {
     let gateway = args.gateway.as_ref().map(|key| format!("&gateway={}", key.namespaced_name()));
     let gateway = gateway.unwrap_or_default();
     let at = |revision: u64| format!("/resources?revision={revision}{gateway}");
-    let old: Resources = client::get(args.server.admin, &at(args.from)).await?;
-    let new: Resources = client::get(args.server.admin, &at(args.to)).await?;
+    let client = Client::of(&args.server).await?;
+    tell_whose(&client);
+    let old: Resources = client.get(&at(args.from)).await?;
+    let new: Resources = client.get(&at(args.to)).await?;
     print(&difference(&by_name(old), &by_name(new), args.from, args.to)?)
 }
 

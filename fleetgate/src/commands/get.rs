@@ -1,46 +1,112 @@
 //! `fleetgate get`: tables of a running one's status.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::print;
 use super::table::align;
 use crate::args::{Get, GetForm, What};
-use crate::client;
+use crate::client::Client;
+use crate::hints::Hinted;
 use crate::yaml::to_yaml;
 
 pub(super) async fn run(args: Get) -> anyhow::Result<()> {
-    let status: Value = client::get(args.server.admin, "/status").await?;
-    let chosen = choose(&status, args.what);
+    let client = Client::of(&args.server).await?;
+    let status: Value = client.get("/status").await?;
+    // An older fleetgate has none.
+    let hints: Vec<Hinted> = match args.what {
+        What::Proxies => Vec::new(),
+        What::Gateways | What::Routes => client.get("/hints").await.unwrap_or_default(),
+    };
+    let mut chosen = choose(&status, args.what);
+    if args.what != What::Proxies {
+        hint(&mut chosen, hints, args.what);
+    }
+    let replicas = &status["replicas"];
+    let machine = || match replicas.is_array() {
+        true => json!({"items": chosen, "replicas": replicas}),
+        false => json!({"items": chosen}),
+    };
     match args.output {
-        Some(GetForm::Json) => print(&(serde_json::to_string_pretty(&json!({"items": chosen}))? + "\n")),
-        Some(GetForm::Yaml) => print(&to_yaml(&json!({"items": chosen}))),
-        wide => print(&table(args.what, &chosen, wide.is_some())),
+        Some(GetForm::Json) => print(&(serde_json::to_string_pretty(&machine())? + "\n")),
+        Some(GetForm::Yaml) => print(&to_yaml(&machine())),
+        wide => print(&(table(args.what, &chosen, wide.is_some(), replicas.is_array()) + &silent(replicas))),
     }
 }
 
 fn choose(status: &Value, what: What) -> Vec<Value> {
-    let list = |field: &str| status[field].as_array().cloned().unwrap_or_default();
-    let of_kind = |suffix: &str| {
-        let mut objects = list("objects");
-        objects.retain(|object| object["kind"].as_str().is_some_and(|kind| kind.ends_with(suffix)));
-        objects
-    };
     match what {
-        What::Gateways => of_kind("Gateway"),
-        What::Routes => of_kind("Route"),
-        What::Proxies => list("proxies"),
+        What::Gateways | What::Routes => {
+            let mut objects = list(&status["objects"]).to_vec();
+            objects.retain(|object| is_of(what, text(&object["kind"]).as_str()));
+            objects
+        }
+        What::Proxies => list(&status["proxies"]).to_vec(),
     }
+}
+
+fn is_of(what: What, kind: &str) -> bool {
+    kind.ends_with(if what == What::Gateways { "Gateway" } else { "Route" })
+}
+
+/// Gives each object its hints. One that nobody has taken has no status, only those.
+fn hint(objects: &mut Vec<Value>, hints: Vec<Hinted>, what: What) {
+    let id = |object: &Value| {
+        let of = &object["metadata"];
+        [&object["kind"], &of["namespace"], &of["name"]].map(text)
+    };
+    for object in objects.iter_mut() {
+        object["hints"] = json!([]);
+    }
+    let places: HashMap<_, _> =
+        objects.iter().enumerate().map(|(place, object)| (id(object), place)).collect();
+    for hinted in hints.into_iter().filter(|hinted| is_of(what, &hinted.kind)) {
+        let Hinted { api_version, kind, namespace, name, hints } = hinted;
+        let place = places.get(&[kind.clone(), namespace.clone(), name.clone()]);
+        match place.and_then(|place| objects.get_mut(*place)) {
+            Some(object) => object["hints"] = json!(hints),
+            None => objects.push(json!({
+                "apiVersion": api_version,
+                "kind": kind,
+                "metadata": {"namespace": namespace, "name": name},
+                "status": {},
+                "hints": hints,
+            })),
+        }
+    }
+    objects.sort_by_cached_key(id);
+}
+
+/// Replicas that are not in the answer: what hangs on them is missing.
+fn silent(replicas: &Value) -> String {
+    let mut told = String::new();
+    for one in list(replicas).iter().filter(|one| one["answers"] == false) {
+        told += &format!(
+            "replica {} does not answer ({}): what hangs on it is missing here\n",
+            text(&one["name"]),
+            text(&one["problem"])
+        );
+    }
+    if replicas.is_array() && list(replicas).iter().all(|one| one["leads"] != true) {
+        told += "no replica that leads answers: addresses and Programmed may be out of date; ask again\n";
+    }
+    told
 }
 
 /// Makes the cells of one item.
 type Row = fn(&Value) -> Vec<String>;
 
-fn table(what: What, items: &[Value], wide: bool) -> String {
+/// `replicated`: a proxy hangs on one of several replicas.
+fn table(what: What, items: &[Value], wide: bool, replicated: bool) -> String {
     let (mut header, row): (Vec<&str>, Row) = match what {
         What::Gateways => {
             (vec!["NAMESPACE", "NAME", "ADDRESS", "ROUTES", "ACCEPTED", "PROGRAMMED"], gateway_row)
         }
-        What::Routes => (vec!["NAMESPACE", "NAME", "PARENTS", "ACCEPTED", "RESOLVED"], route_row),
+        What::Routes => (vec!["NAMESPACE", "NAME", "KIND", "PARENTS", "ACCEPTED", "RESOLVED"], route_row),
+        What::Proxies if replicated => {
+            (vec!["GATEWAY", "ID", "REPLICA", "CONNECTED", "ACKED", "CURRENT"], replicated_proxy_row)
+        }
         What::Proxies => (vec!["GATEWAY", "ID", "CONNECTED", "ACKED", "CURRENT"], proxy_row),
     };
     if wide {
@@ -59,8 +125,8 @@ fn table(what: What, items: &[Value], wide: bool) -> String {
 
 fn gateway_row(item: &Value) -> Vec<String> {
     let status = &item["status"];
-    let listeners = status["listeners"].as_array().cloned().unwrap_or_default();
-    let routes: i64 = listeners.iter().filter_map(|listener| listener["attachedRoutes"].as_i64()).sum();
+    let routes: i64 =
+        list(&status["listeners"]).iter().filter_map(|listener| listener["attachedRoutes"].as_i64()).sum();
     vec![
         text(&item["metadata"]["namespace"]),
         text(&item["metadata"]["name"]),
@@ -72,24 +138,36 @@ fn gateway_row(item: &Value) -> Vec<String> {
 }
 
 fn route_row(item: &Value) -> Vec<String> {
-    let parents = item["status"]["parents"].as_array().cloned().unwrap_or_default();
+    let parents = list(&item["status"]["parents"]);
     let all = |kind: &str| {
-        let states: Vec<String> =
-            parents.iter().map(|parent| condition(&parent["conditions"], kind)).collect();
-        states.iter().find(|state| *state != "True").or_else(|| states.first()).cloned().unwrap_or_default()
+        // Of one that is not understood the condition is its own.
+        let own = std::iter::once(&item["status"]["conditions"]).filter(|own| own.is_array());
+        let places = own.chain(parents.iter().map(|parent| &parent["conditions"]));
+        let states: Vec<String> = places.map(|conditions| condition(conditions, kind)).collect();
+        states.iter().find(|state| *state != "True").or_else(|| states.first()).cloned()
     };
-    let names: Vec<String> = parents.iter().map(|parent| text(&parent["parentRef"]["name"])).collect();
+    let missing = list(&item["hints"]).iter().filter(|hint| hint["parentRef"].is_object());
+    let references = parents.iter().chain(missing.clone()).map(|parent| text(&parent["parentRef"]["name"]));
+    let nowhere = missing.clone().next().map(|hint| format!("False ({})", text(&hint["reason"])));
+    let accepted = all("Accepted").filter(|state| state != "True" || nowhere.is_none()).or(nowhere);
     vec![
         text(&item["metadata"]["namespace"]),
         text(&item["metadata"]["name"]),
-        names.join(","),
-        all("Accepted"),
-        all("ResolvedRefs"),
+        text(&item["kind"]),
+        references.collect::<Vec<_>>().join(","),
+        accepted.unwrap_or_else(|| "-".to_owned()),
+        all("ResolvedRefs").unwrap_or_else(|| "-".to_owned()),
     ]
 }
 
 fn proxy_row(item: &Value) -> Vec<String> {
     ["gateway", "id", "connected", "ackedRevision", "currentRevision"].map(|field| text(&item[field])).into()
+}
+
+fn replicated_proxy_row(item: &Value) -> Vec<String> {
+    let mut cells = proxy_row(item);
+    cells.insert(2, text(&item["replica"]));
+    cells
 }
 
 /// `True`, or `False (Reason)`.
@@ -102,21 +180,27 @@ fn condition(conditions: &Value, kind: &str) -> String {
     }
 }
 
-/// The first message of what is wrong.
+/// The first message of what is wrong, or else of what may be.
 fn problem(item: &Value) -> String {
     if let Some(message) = item["lastNack"]["message"].as_str() {
         return message.to_owned();
     }
     let status = &item["status"];
-    let within = |list: &str| status[list].as_array().cloned().unwrap_or_default();
-    let nested = within("parents").into_iter().chain(within("listeners"));
-    let places = std::iter::once(status.clone()).chain(nested);
-    let mut conditions = places.flat_map(|place| place["conditions"].as_array().cloned().unwrap_or_default());
+    let nested = ["parents", "listeners"].into_iter().flat_map(|field| list(&status[field]));
+    let mut conditions = std::iter::once(status).chain(nested).flat_map(|place| list(&place["conditions"]));
     let wrong = conditions.find(|one| {
         let bad_if = if one["type"] == "Conflicted" { "True" } else { "False" };
         one["status"] == bad_if && one["type"] != "OverlappingTLSConfig"
     });
-    wrong.map(|one| text(&one["message"])).unwrap_or_default()
+    let hint = || {
+        let hint = list(&item["hints"]).first()?;
+        Some(format!("{}: {}; {}", text(&hint["field"]), text(&hint["problem"]), text(&hint["remedy"])))
+    };
+    wrong.map(|one| text(&one["message"])).or_else(hint).unwrap_or_default()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 fn text(value: &Value) -> String {
@@ -128,34 +212,4 @@ fn text(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::{choose, table};
-    use crate::args::What;
-
-    #[test]
-    fn gateways_and_routes_are_tables() {
-        let accepted = json!([{"type": "Accepted", "status": "True", "reason": "Accepted"},
-            {"type": "Programmed", "status": "False", "reason": "Pending", "message": "waiting"}]);
-        let status = json!({"objects": [
-            {"kind": "Gateway", "metadata": {"namespace": "a", "name": "web"}, "status": {
-                "conditions": accepted, "addresses": [{"value": "127.0.0.1"}],
-                "listeners": [{"attachedRoutes": 2}]}},
-            {"kind": "GatewayClass", "metadata": {"name": "x"}, "status": {}},
-            {"kind": "HTTPRoute", "metadata": {"namespace": "a", "name": "r"}, "status": {"parents": [
-                {"parentRef": {"name": "web"}, "conditions": [
-                    {"type": "Accepted", "status": "False", "reason": "NoMatchingParent", "message": "no"}]}]}},
-        ]});
-        assert_eq!(
-            table(What::Gateways, &choose(&status, What::Gateways), true),
-            "NAMESPACE   NAME   ADDRESS     ROUTES   ACCEPTED   PROGRAMMED        PROBLEM\n\
-             a           web    127.0.0.1   2        True       False (Pending)   waiting\n"
-        );
-        assert_eq!(
-            table(What::Routes, &choose(&status, What::Routes), false),
-            "NAMESPACE   NAME   PARENTS   ACCEPTED                   RESOLVED\n\
-             a           r      web       False (NoMatchingParent)   -\n"
-        );
-    }
-}
+mod tests;

@@ -2,18 +2,21 @@
 
 use serde_json::Value;
 
-use super::print;
+use super::{print, tell_whose};
 use crate::args::{Log, LogForm};
-use crate::client;
+use crate::client::Client;
 
 pub(super) async fn run(args: Log) -> anyhow::Result<()> {
     let follow = u8::from(args.follow);
     let path = format!("/log?since={}&follow={follow}", args.since);
-    client::lines(args.server.admin, &path, |line| match args.output {
-        Some(LogForm::Json) => print(&(String::from_utf8_lossy(line) + "\n")),
-        None => print(&one_line(&serde_json::from_slice(line)?)),
-    })
-    .await
+    let client = Client::of(&args.server).await?;
+    tell_whose(&client);
+    client
+        .lines(&path, |line| match args.output {
+            Some(LogForm::Json) => print(&(String::from_utf8_lossy(line) + "\n")),
+            None => print(&one_line(&serde_json::from_slice(line)?)),
+        })
+        .await
 }
 
 /// `12  2026-01-31T08:15:00Z  upsert  HTTPRoute default/web  generation 3`

@@ -15,6 +15,7 @@ use std::io::Write;
 use clap::CommandFactory;
 
 use crate::args::{Cli, Command};
+use crate::client::Client;
 
 /// Runs a command; true if all is well.
 ///
@@ -40,6 +41,13 @@ pub(crate) fn run(command: Command) -> anyhow::Result<bool> {
 /// A small runtime for commands that only ask.
 fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
+/// Each replica has a log of its own: its revisions are not those of another.
+fn tell_whose(client: &Client) {
+    if let Some(pod) = client.pod() {
+        eprintln!("revisions are those of pod {pod}; ask it again with --pod {pod}");
+    }
 }
 
 /// Writes to standard output. A reader that has had enough, like `head`, is no error.

@@ -5,8 +5,9 @@ pub(crate) mod lease;
 pub(crate) mod proxies;
 mod replicas;
 
-pub(crate) use replicas::share;
+pub(crate) use replicas::{Peers, Replica, reached_at, withdraw};
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -26,13 +27,13 @@ pub(crate) fn watching() -> watcher::Config {
     watcher::Config::default().timeout(WATCH)
 }
 
-/// From inside a pod, its ServiceAccount; else the kubeconfig that was named, or that of the environment.
+/// The kubeconfig that was named, or that of the environment; without one, from inside a pod, its ServiceAccount.
 ///
 /// # Errors
-/// If there are no credentials, or the API server does not answer.
-pub(crate) async fn connect(cluster: &Cluster) -> anyhow::Result<Client> {
-    let options = KubeConfigOptions { context: cluster.context.clone(), ..KubeConfigOptions::default() };
-    let mut config = match (&cluster.kubeconfig, &cluster.context) {
+/// If there are no credentials.
+pub(crate) async fn configuration(file: Option<&Path>, context: Option<&str>) -> anyhow::Result<Config> {
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let mut config = match (file, context) {
         (Some(path), _) => {
             let kubeconfig = Kubeconfig::read_from(path)
                 .with_context(|| format!("cannot use --kubeconfig {}", path.display()))?;
@@ -41,9 +42,18 @@ pub(crate) async fn connect(cluster: &Cluster) -> anyhow::Result<Client> {
         (None, Some(_)) => Config::from_kubeconfig(&options).await?,
         (None, None) => Config::infer().await?,
     };
-    config.read_timeout = Some(SILENCE);
     // Whoever asks has back-off of its own; here a write would wait for minutes and be stale when it comes.
     config.default_retry = false;
+    Ok(config)
+}
+
+/// A connection that notices when its server has gone.
+///
+/// # Errors
+/// If there are no credentials, or the API server does not answer.
+pub(crate) async fn connect(cluster: &Cluster) -> anyhow::Result<Client> {
+    let mut config = configuration(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
+    config.read_timeout = Some(SILENCE);
     let server = config.cluster_url.clone();
     let client = Client::try_from(config)?;
     let version = client.apiserver_version().await.with_context(|| {

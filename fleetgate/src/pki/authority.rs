@@ -9,7 +9,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
 };
 
-use super::identity::spiffe_id;
+use super::identity::{REPLICA_ID, REPLICA_NAME, spiffe_id};
 
 /// How long the authority itself is valid.
 const AUTHORITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -109,6 +109,18 @@ impl Authority {
         let mut params = CertificateParams::new(names)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.sign("fleetgate xDS server", params, now)
+    }
+
+    /// A certificate by which replicas know each other, on both sides of a connection.
+    ///
+    /// # Errors
+    /// As [`Authority::proxy`].
+    pub(crate) fn replica(&self, now: SystemTime) -> anyhow::Result<Issued> {
+        let mut params = CertificateParams::new([REPLICA_NAME.to_owned()])?;
+        params.subject_alt_names.push(SanType::URI(REPLICA_ID.to_owned().try_into()?));
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign("fleetgate replica", params, now)
     }
 
     /// Who a certificate is for say its alternative names, which may be longer than a common name: 64 characters.

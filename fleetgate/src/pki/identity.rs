@@ -6,6 +6,19 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 const PREFIX: &str = "spiffe://fleetgate.dev/gateway/";
 
+/// The identity of a replica of the control plane.
+pub(super) const REPLICA_ID: &str = "spiffe://fleetgate.dev/replica";
+/// The name by which replicas verify each other, whatever their addresses are.
+pub(super) const REPLICA_NAME: &str = "replica.fleetgate.dev";
+
+/// True of a certificate of a replica, which has been verified already.
+pub(super) fn is_replica(der: &[u8]) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return false };
+    let names = certificate.subject_alternative_name().ok().flatten();
+    let names = names.map(|names| names.value.general_names.as_slice()).unwrap_or_default();
+    names.iter().any(|name| matches!(name, GeneralName::URI(REPLICA_ID)))
+}
+
 /// The identity of a Gateway's proxies.
 pub(super) fn spiffe_id(gateway: &ResourceKey) -> String {
     format!("{PREFIX}{}", gateway.namespaced_name())

@@ -2,10 +2,12 @@
 
 mod authority;
 mod identity;
+mod replica;
 mod secret;
 mod tls;
 
 pub(crate) use authority::{Authority, Issued, LEAF};
 pub(crate) use identity::gateway_of;
+pub(crate) use replica::{ReplicaTls, Sides};
 pub(crate) use secret::{NAME as AUTHORITY, open as open_authority};
 pub(crate) use tls::ServerTls;

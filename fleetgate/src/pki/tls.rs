@@ -9,7 +9,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::sync::watch;
 
-use super::authority::{Authority, LEAF};
+use super::authority::{Authority, Issued, LEAF};
 
 /// A configuration that follows its authority and renews its certificate.
 pub(crate) struct ServerTls {
@@ -54,22 +54,38 @@ impl ServerTls {
 }
 
 fn configuration(authority: &Authority, names: &[String]) -> anyhow::Result<Arc<ServerConfig>> {
-    let issued = authority.server(names, SystemTime::now())?;
+    let mut made = server(&authority.server(names, SystemTime::now())?, authority)?;
+    made.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(made))
+}
+
+/// A server that takes who has a certificate of the authority.
+pub(super) fn server(issued: &Issued, authority: &Authority) -> anyhow::Result<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = Arc::new(roots(authority)?);
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()?;
+    let (chain, key) = identity(issued)?;
+    Ok(ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)?)
+}
+
+/// What the authority trusts.
+pub(super) fn roots(authority: &Authority) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(authority.trusted().as_bytes()) {
         roots.add(root.context("an authority's certificate is not PEM")?)?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+    Ok(roots)
+}
+
+/// A certificate with its chain, and its key.
+pub(super) fn identity(
+    issued: &Issued,
+) -> anyhow::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
     let chain = CertificateDer::pem_slice_iter(issued.chain.as_bytes()).collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes())?;
-    let mut made = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)?;
-    made.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Arc::new(made))
+    Ok((chain, PrivateKeyDer::from_pem_slice(issued.key.as_bytes())?))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The status of every object and proxy: reports of the translator, joined with what the proxies say.
 
 mod compare;
+mod elsewhere;
 mod faults;
 mod gateway;
 mod join;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use compare::{differs_in_routes_only, is_accepted};
+pub(crate) use elsewhere::{Elsewhere, Refused};
 use faults::FaultLog;
 pub(crate) use faults::Locate;
 use gateway::Gateway;
@@ -35,7 +37,7 @@ pub(crate) struct Statuses {
     published: watch::Sender<Revision>,
     /// Tells that [`Statuses::take_changed`] has something.
     changed: watch::Sender<()>,
-    /// Tells that [`Statuses::programmed`] is another one.
+    /// Tells that [`Statuses::programmed`] or [`Statuses::refused`] is another one.
     programmed: watch::Sender<()>,
     controller: ArcStr,
     needs_proxies: bool,
@@ -56,8 +58,8 @@ struct Inner {
     /// Hashes of statuses that are true here, by what they are of.
     programmed: BTreeMap<ResourceKey, u64>,
     programmed_changed: bool,
-    /// Hashes of statuses that are true by what other replicas say.
-    elsewhere: BTreeMap<ResourceKey, BTreeSet<u64>>,
+    /// What other replicas say.
+    elsewhere: Elsewhere,
     /// ListenerSets by the Gateway whose proxies serve them.
     sets: BTreeMap<ResourceKey, BTreeSet<ResourceKey>>,
     /// Objects whose status may be another since it was taken; none while nobody takes them.
@@ -171,6 +173,7 @@ impl Statuses {
         for Blame { object, piece, message } in blamed {
             inner.refusals.entry(object.clone()).or_default().insert(piece.clone(), message.clone());
             inner.settle(object);
+            inner.programmed_changed = true;
         }
         // Most ACKs are of changes that no status waits for.
         if !matches!(feedback, Feedback::Acked { .. }) || inner.waits_for_more_than(acked, scope) {
@@ -198,25 +201,9 @@ impl Statuses {
         self.lock().programmed.clone()
     }
 
-    /// Wakes when they are others.
+    /// Wakes when they, or what is [`Statuses::refused`], are others.
     pub(crate) fn programmed_changes(&self) -> watch::Receiver<()> {
         self.programmed.subscribe()
-    }
-
-    /// Such hashes of other replicas, all that there are.
-    pub(crate) fn programmed_elsewhere(&self, elsewhere: BTreeMap<ResourceKey, BTreeSet<u64>>) {
-        let mut inner = self.lock();
-        if inner.elsewhere == elsewhere {
-            return;
-        }
-        let before = std::mem::replace(&mut inner.elsewhere, elsewhere);
-        let keys: BTreeSet<ResourceKey> = before.keys().chain(inner.elsewhere.keys()).cloned().collect();
-        for key in keys {
-            if before.get(&key) != inner.elsewhere.get(&key) {
-                inner.settle_proxied(&key);
-            }
-        }
-        self.tell(inner);
     }
 
     /// The translator failed on an object, or the log did not take it.
@@ -268,6 +255,15 @@ impl Statuses {
     /// It is ours, or has a mistake that we tell.
     pub(crate) fn has(&self, key: &ResourceKey) -> bool {
         self.lock().objects.contains_key(key)
+    }
+
+    /// True if a parent has taken the route.
+    pub(crate) fn accepts(&self, route: &ResourceKey) -> bool {
+        let inner = self.lock();
+        let parents =
+            inner.objects.get(route).map(|entry| entry.status.parents.as_slice()).unwrap_or_default();
+        let mut conditions = parents.iter().flat_map(|parent| &parent.conditions);
+        conditions.any(|condition| condition.kind == "Accepted" && condition.holds())
     }
 
     /// What is missing until proxies can be served; empty if nothing. That does not hang on the proxies: in a
@@ -335,7 +331,7 @@ impl Inner {
             self.belong(key, None);
             self.objects.remove(key);
             self.accepted.remove(key);
-            self.refusals.remove(key);
+            self.programmed_changed |= self.refusals.remove(key).is_some();
             self.note_programmed(key);
             if self.gateways.get(key).is_some_and(Gateway::is_unused) {
                 self.gateways.remove(key);
@@ -422,6 +418,7 @@ impl Inner {
             }
         }
         self.refusals.retain(|_, refusals| !refusals.is_empty());
+        self.programmed_changed |= !healed.is_empty();
         for object in healed {
             self.settle(&object);
         }
@@ -431,8 +428,8 @@ impl Inner {
     fn settle(&mut self, key: &ResourceKey) {
         self.note_programmed(key);
         let Some(entry) = self.objects.get(key) else {
-            let refusals = self.refusals.get(key);
-            let status = effective(key, &ObjectStatus::default(), &Programming::Done, refusals);
+            let refusals = self.refusals_of(key);
+            let status = effective(key, &ObjectStatus::default(), &Programming::Done, Some(&refusals));
             self.faults.translated(key, &status.faults);
             return;
         };

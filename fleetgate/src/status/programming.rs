@@ -18,17 +18,23 @@ impl Inner {
     pub(super) fn effective(&self, key: &ResourceKey, entry: &Entry) -> ObjectStatus {
         let mut programming = self.programming_here(key, entry);
         if matches!(programming, Programming::Pending(_))
-            && let Some(hashes) = self.elsewhere.get(key)
+            && let Some(hashes) = self.elsewhere.programmed.get(key)
             && hashes.contains(&hash(&entry.status))
         {
             programming = Programming::Done;
+        }
+        if has_proxies(key)
+            && !matches!(programming, Programming::Invalid(_))
+            && let Some(invalid) = self.elsewhere.invalid(entry.status.gateway.as_ref().unwrap_or(key))
+        {
+            programming = invalid;
         }
         if programming == Programming::Done
             && let Some(gateway) = &entry.status.gateway
         {
             programming = self.programming_of_parent(gateway);
         }
-        let mut status = effective(key, &entry.status, &programming, self.refusals.get(key));
+        let mut status = effective(key, &entry.status, &programming, Some(&self.refusals_of(key)));
         match (&entry.status.proxies, self.deployed.get(key)) {
             (Some(Proxies::Managed(_)), deployed) => join_deployed(&mut status, deployed),
             // What there is of one that is not accepted stays.

@@ -210,3 +210,66 @@ fn a_listener_set_is_programmed_with_its_gateway() {
     statuses.feedback(&acked(6), &[]);
     assert_eq!(shown(), "False", "not without its Gateway");
 }
+
+/// Two replicas translate alike; a proxy is connected to one of them.
+#[test]
+fn what_a_proxy_refuses_is_the_same_wherever_it_is_connected() {
+    let route = ResourceKey::local(Kind::HTTP_ROUTE, "default", "r");
+    let parent = ParentStatus {
+        parent_ref: proto::JsonText::of(&()),
+        gateway: Some(gateway()),
+        conditions: vec![Condition::new("Accepted", true, "Accepted", "")],
+    };
+    let status = ObjectStatus { parents: vec![parent], ..ObjectStatus::default() };
+    let reports = || vec![gateway_report(), Report { key: route.clone(), status: Some(status.clone()) }];
+    let (here, there) = (statuses(), statuses());
+    for statuses in [&here, &there] {
+        statuses.published(&delta(5, reports()));
+    }
+    let host = XdsKey::virtual_host(gateway(), "http", "*");
+    here.feedback(&connected(), &[]);
+    let refused = |piece: &XdsKey, object: &ResourceKey| {
+        let (piece, message) = (piece.clone(), "no".to_owned());
+        let nacked = Feedback::Nacked {
+            proxy: "p".into(),
+            scope: gateway(),
+            revision: Revision(5),
+            keys: vec![piece.clone()],
+            message: message.clone(),
+        };
+        here.feedback(&nacked, &[Blame { object: object.clone(), piece, message }]);
+    };
+    let tell = || {
+        let mut elsewhere = super::Elsewhere::default();
+        elsewhere.add(here.programmed(), &here.refused());
+        there.elsewhere(elsewhere);
+    };
+    let conditions = |statuses: &Statuses| {
+        let shown = statuses.to_json();
+        let mut objects = shown["objects"].as_array().unwrap().clone();
+        for object in &mut objects {
+            let text = object["status"].to_string();
+            object["status"] =
+                text.split("lastTransitionTime").map(|part| &part[part.len().min(24)..]).collect();
+        }
+        (objects, shown["faults"].clone())
+    };
+    let mut changes = here.programmed_changes();
+    changes.mark_unchanged();
+    refused(&host, &route);
+    assert!(changes.has_changed().unwrap(), "others are told");
+    refused(&listener_piece(), &gateway());
+    here.feedback(&acked(5), &[]);
+    tell();
+    assert_eq!(conditions(&here), conditions(&there));
+    assert_eq!(programmed(&there), ("False".into(), "Invalid".into()));
+    let healed = Feedback::Healed { scope: gateway(), keys: vec![host.clone(), listener_piece()] };
+    here.feedback(&healed, &[]);
+    tell();
+    assert_eq!(conditions(&here), conditions(&there));
+    assert_eq!(programmed(&there), ("True".into(), "Programmed".into()));
+    // One whose proxies have gone elsewhere says nothing of them.
+    refused(&host, &route);
+    here.feedback(&Feedback::Disconnected { proxy: "p".into(), scope: gateway() }, &[]);
+    assert_eq!(here.refused(), []);
+}

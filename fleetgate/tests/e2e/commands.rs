@@ -59,6 +59,53 @@ async fn get_shows_gateways_routes_and_proxies() {
     assert!(yaml.contains("name: shared"), "{yaml}");
 }
 
+/// What no condition says is hinted at, of every kind of route.
+#[tokio::test]
+async fn get_hints_at_what_is_not_there() {
+    let Some(mut scene) = Scene::open("get-hints").await else { return };
+    let _backend = scene.backend("v1").await;
+    scene.add(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {name: idle, namespace: get-hints}\n\
+         spec: {ports: [{port: 80}]}\n\
+         ---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: lost, namespace: get-hints}\n\
+         spec: {gatewayClassName: nowhere, listeners: [{name: http, port: 80, protocol: HTTP}]}\n\
+         ---\napiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {name: astray, namespace: get-hints}\n\
+         spec: {parentRefs: [{name: gone}]}\n",
+    );
+    let rules = "- backendRefs: [{name: v1, port: 80}]\n\
+                 - matches: [{path: {value: /idle}}]\n  backendRefs: [{name: idle, port: 80}]\n";
+    scene.apply(&format!("{}{}", scene.route("a", rules), scene.route("b", rules))).await;
+    scene.expect_healthy_route("a").await;
+    scene.expect_healthy_route("b").await;
+    let wide = asked(scene.instance, &["get", "routes", "-o", "wide"]);
+    let row = |name: &str| {
+        let row =
+            wide.lines().find(|line| line.starts_with("get-hints ") && line.contains(&format!(" {name} ")));
+        row.unwrap_or_else(|| panic!("no {name}: {wide}")).to_owned()
+    };
+    let astray = row("astray");
+    for word in [
+        "GRPCRoute",
+        " gone ",
+        "False (NoMatchingParent)",
+        "Gateway get-hints/gone does not exist; create it",
+    ] {
+        assert!(astray.contains(word), "{word:?}: {astray}");
+    }
+    assert!(row("a").contains("Service get-hints/idle has no ready endpoint"), "{wide}");
+    let routes: Value =
+        serde_json::from_str(&asked(scene.instance, &["get", "routes", "-o", "json"])).unwrap();
+    let reasons = |name: &str| -> Vec<String> {
+        let hints = named(&routes, "get-hints", name)["hints"].clone();
+        hints.as_array().unwrap().iter().map(|hint| hint["reason"].as_str().unwrap().to_owned()).collect()
+    };
+    // Neither has a time, so the name decides.
+    assert_eq!(reasons("a"), ["NoEndpoints"]);
+    assert_eq!(reasons("b"), ["NoEndpoints", "Shadowed", "Shadowed"]);
+    let gateways = asked(scene.instance, &["get", "gateways", "-o", "wide"]);
+    assert!(gateways.contains("GatewayClass nowhere does not exist"), "{gateways}");
+}
+
 /// On an instance of its own, so that revisions are its own too.
 #[tokio::test]
 async fn log_and_diff_show_what_happened_between_revisions() {

@@ -1,5 +1,9 @@
 //! Two replicas of the control plane: both serve xDS, one writes statuses and deploys.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
 use crate::harness::Bed;
 
 const NS: &str = "-n fleetgate-system";
@@ -34,6 +38,7 @@ fn one_of_two_replicas_leads_and_the_other_takes_over() {
     let all: String = (0..GATEWAYS).map(gateway).collect();
     bed.shell(&format!("kubectl apply -f - <<'END'\n{all}END"));
     bed.shell("kubectl wait gateway --all --for=condition=Programmed --timeout=$PATIENCE");
+    each_replica_answers_for_all(&bed);
     // Both replicas have proxies, or it shows nothing: connected ones are told by each itself.
     let first = leader(&bed);
     bed.shell(&format!("kubectl delete pod {first} {NS} --wait=true"));
@@ -49,6 +54,98 @@ fn one_of_two_replicas_leads_and_the_other_takes_over() {
         bed.shell(&format!("for i in $(seq 600); do [ \"$({programmed})\" = 'True 2' ] && exit; sleep 0.1; done; {programmed}; exit 1"));
     }
     a_gateway_that_moved_away_meanwhile_keeps_nothing(&bed);
+}
+
+/// A route that every Envoy refuses: a program of that regular expression is larger than Envoy lets it be.
+fn refused(number: usize) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: bad{number}, namespace: default}}\n\
+         spec:\n  parentRefs: [{{name: g{number}}}]\n  rules:\n  \
+         - matches: [{{path: {{type: RegularExpression, value: '/a{{1001}}'}}}}]\n---\n"
+    )
+}
+
+/// Whichever pod is asked, by port-forward, it shows the proxies of both and what any of them refuses.
+fn each_replica_answers_for_all(bed: &Bed) {
+    let all: String = (0..GATEWAYS).map(refused).collect();
+    bed.shell(&format!("kubectl apply -f - <<'END'\n{all}END"));
+    // Statuses are written by one replica, and the proxies of some Gateway have told the other.
+    for number in 0..GATEWAYS {
+        let accepted = format!(
+            "kubectl get httproute bad{number} -o jsonpath='{{.status.parents[0].conditions[?(@.type==\"Accepted\")].status}}'"
+        );
+        bed.shell(&format!("for i in $(seq 600); do [ \"$({accepted})\" = False ] && exit; sleep 0.1; done; {accepted}; exit 1"));
+    }
+    let pods = bed.shell(&format!(
+        "kubectl get pods {NS} -l app.kubernetes.io/name=fleetgate -o jsonpath='{{.items[*].metadata.name}}'"
+    ));
+    let pods: Vec<&str> = pods.split_whitespace().collect();
+    assert_eq!(pods.len(), 2, "{pods:?}");
+    for what in ["gateways", "routes", "proxies"] {
+        let mut answers: Vec<Value> = Vec::new();
+        // A revision that is ACKed between two questions is another answer.
+        for _ in 0..60 {
+            answers = pods.iter().map(|pod| get(bed, what, pod)).collect();
+            if answers[0] == answers[1] {
+                break;
+            }
+        }
+        assert_eq!(answers[0], answers[1], "{what}");
+        let items = answers[0]["items"].as_array().unwrap();
+        let told: BTreeSet<&str> = answers[0]["replicas"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|one| one["name"].as_str())
+            .collect();
+        assert_eq!(told, pods.iter().copied().collect(), "{}", answers[0]);
+        match what {
+            "proxies" => {
+                let of: BTreeSet<&str> = items.iter().filter_map(|one| one["gateway"].as_str()).collect();
+                assert_eq!(of.len(), GATEWAYS, "{items:?}");
+                assert!(
+                    items.iter().all(|one| pods.contains(&one["replica"].as_str().unwrap())),
+                    "{items:?}"
+                );
+            }
+            _ => assert_eq!(items.len(), GATEWAYS, "{items:?}"),
+        }
+    }
+    one_that_does_not_answer_is_named(bed, pods[0]);
+    let fleetgate = env!("CARGO_BIN_EXE_fleetgate");
+    let table = bed.shell(&format!("{fleetgate} get gateways --kubernetes --kubeconfig $KUBECONFIG"));
+    assert!(table.contains("g0") && table.contains("192.0.2."), "{table}");
+    let log = bed.shell(&format!("{fleetgate} log --kubernetes --pod {}", pods[1]));
+    assert!(log.contains("HTTPRoute default/bad0"), "{log}");
+    let nobody = bed.run(&format!("{fleetgate} get gateways --kubernetes --namespace default"));
+    let told = String::from_utf8_lossy(&nobody.stderr);
+    assert!(
+        nobody.status.code() == Some(1) && told.contains("no pod of fleetgate in namespace default"),
+        "{told}"
+    );
+    let bad: String = (0..GATEWAYS).map(|number| format!(" bad{number}")).collect();
+    bed.shell(&format!("kubectl delete httproute{bad}"));
+}
+
+fn get(bed: &Bed, what: &str, pod: &str) -> Value {
+    let fleetgate = env!("CARGO_BIN_EXE_fleetgate");
+    let told = bed.shell(&format!("{fleetgate} get {what} -o json --kubernetes --pod {pod}"));
+    serde_json::from_str(&told).unwrap()
+}
+
+/// There is a Lease of a replica that is gone.
+fn one_that_does_not_answer_is_named(bed: &Bed, pod: &str) {
+    bed.shell(&format!(
+        "kubectl apply {NS} -f - <<'END'\napiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata:\n  \
+         name: fleetgate-replica-ghost\n  labels: {{fleetgate.dev/replica: \"true\"}}\n  \
+         annotations: {{fleetgate.dev/address: \"10.64.0.1:9\"}}\nspec: {{holderIdentity: ghost_1}}\nEND"
+    ));
+    let fleetgate = env!("CARGO_BIN_EXE_fleetgate");
+    bed.shell(&format!(
+        "for i in $(seq 100); do {fleetgate} get proxies --kubernetes --pod {pod} | grep -q 'replica ghost does not answer' && \
+         exit; sleep 0.1; done; {fleetgate} get proxies --kubernetes --pod {pod}; exit 1"
+    ));
+    bed.shell(&format!("kubectl delete lease fleetgate-replica-ghost {NS}"));
 }
 
 /// It changes its class while no replica runs; the others keep what they have.

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::args::Args;
 use super::events::Events;
 use super::hosts::HostsFiles;
+use super::inside::Inside;
 use super::ipam::Ipam;
 
 type Writers = (Writer<Secret>, Writer<ConfigMap>, Writer<Service>, Writer<EndpointSlice>);
@@ -38,6 +39,8 @@ pub(super) struct Context {
     pub(super) endpoints: watch::Sender<u64>,
     /// Pods' `/etc/hosts`.
     pub(super) hosts: HostsFiles,
+    /// Ways into the containers that run.
+    pub(super) inside: Inside,
     /// True when the node ends.
     pub(super) stop: watch::Sender<bool>,
     addresses: Mutex<Ipam>,
@@ -64,6 +67,7 @@ impl Context {
             sources: watch::Sender::new(0),
             endpoints: watch::Sender::new(0),
             hosts: HostsFiles::default(),
+            inside: Inside::default(),
             stop: watch::Sender::new(false),
             args,
             client,

@@ -12,6 +12,7 @@ mod context;
 mod events;
 mod hosts;
 mod images;
+mod inside;
 mod ipam;
 mod leftovers;
 mod logs;
@@ -22,6 +23,7 @@ mod sandbox;
 mod schedule;
 mod serve;
 mod services;
+mod streams;
 mod tools;
 mod volumes;
 

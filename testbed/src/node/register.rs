@@ -140,6 +140,8 @@ fn status(cx: &Context, port: u16, ready_since: &str) -> Value {
             condition("DiskPressure", "False", "Enough", ready_since),
             condition("PIDPressure", "False", "Enough", ready_since),
         ],
+        // `exec` and `port-forward` come as the WebSockets that clients open (see `streams`).
+        "declaredFeatures": ["ExtendWebSocketsToKubelet"],
         "nodeInfo": {
             "machineID": "", "systemUUID": "", "bootID": "", "osImage": "testbed", "operatingSystem": "linux",
             "architecture": labels("")["kubernetes.io/arch"],

@@ -1,4 +1,4 @@
-//! The node's HTTPS endpoint, which the API server asks for logs.
+//! The node's HTTPS endpoint, which the API server asks for logs, commands and ports.
 //!
 //! It listens on the node's address, in the cluster's network namespace, with a certificate that it signs itself, and
 //! lets anyone in who gets there.
@@ -23,8 +23,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::context::Context;
 use super::logs::{self, Wanted};
+use super::streams;
 
-type Body = BoxBody<Bytes, Infallible>;
+pub(super) type Body = BoxBody<Bytes, Infallible>;
 
 /// The port that kubelets have.
 const PORT: u16 = 10250;
@@ -63,21 +64,88 @@ pub(super) async fn listen(cx: &Arc<Context>, tasks: &mut JoinSet<()>) -> anyhow
 async fn serve(cx: Arc<Context>, acceptor: TlsAcceptor, stream: tokio::net::TcpStream) {
     let Ok(stream) = acceptor.accept(stream).await else { return };
     let service = hyper::service::service_fn(move |request| answer(cx.clone(), request));
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let _ = connection.with_upgrades().await;
 }
 
 async fn answer(cx: Arc<Context>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let path: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
+    let uri = request.uri().clone();
+    let path: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
+    let query = uri.query().unwrap_or_default();
     Ok(match path[..] {
         ["healthz"] => text(StatusCode::OK, "ok"),
-        ["containerLogs", namespace, pod, container] => {
-            match wanted(request.uri().query().unwrap_or_default()) {
-                Ok(wanted) => container_log(&cx, namespace, pod, container, wanted).await,
-                Err(wrong) => text(StatusCode::BAD_REQUEST, &wrong),
-            }
-        }
-        _ => text(StatusCode::NOT_FOUND, "this node has /containerLogs/NAMESPACE/POD/CONTAINER and /healthz"),
+        ["containerLogs", namespace, pod, container] => match wanted(query) {
+            Ok(wanted) => container_log(&cx, namespace, pod, container, wanted).await,
+            Err(wrong) => text(StatusCode::BAD_REQUEST, &wrong),
+        },
+        ["portForward", namespace, pod] => forward_ports(&cx, namespace, pod, query, request).await,
+        ["exec", namespace, pod, container] => run(&cx, [namespace, pod, container], query, request).await,
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "this node has /containerLogs and /exec of NAMESPACE/POD/CONTAINER, /portForward/NAMESPACE/POD and /healthz",
+        ),
     })
+}
+
+async fn uid(cx: &Context, namespace: &str, pod: &str) -> Result<String, String> {
+    let found = cx.pods(namespace).get_metadata(pod).await;
+    let found = found.map_err(|error| format!("pod {namespace}/{pod}: {error}"))?;
+    Ok(found.metadata.uid.unwrap_or_default())
+}
+
+async fn forward_ports(
+    cx: &Context,
+    namespace: &str,
+    pod: &str,
+    query: &str,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let uid = match uid(cx, namespace, pod).await {
+        Ok(uid) => uid,
+        Err(why) => return text(StatusCode::NOT_FOUND, &why),
+    };
+    let Some(inside) = cx.inside.pod(&uid) else {
+        return text(StatusCode::NOT_FOUND, &format!("no container of pod {namespace}/{pod} runs"));
+    };
+    let ports = values(query, "port").iter().filter_map(|port| port.parse().ok()).collect();
+    streams::forward_ports(request, ports, inside).unwrap_or_else(|why| text(StatusCode::BAD_REQUEST, &why))
+}
+
+async fn run(
+    cx: &Context,
+    [namespace, pod, container]: [&str; 3],
+    query: &str,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let uid = match uid(cx, namespace, pod).await {
+        Ok(uid) => uid,
+        Err(why) => return text(StatusCode::NOT_FOUND, &why),
+    };
+    let Some(inside) = cx.inside.container(&uid, container) else {
+        let sentence = format!("container {container} of pod {namespace}/{pod} does not run");
+        return text(StatusCode::NOT_FOUND, &sentence);
+    };
+    streams::run(request, values(query, "command"), inside)
+        .unwrap_or_else(|why| text(StatusCode::BAD_REQUEST, &why))
+}
+
+/// All values of a name in a query.
+fn values(query: &str, name: &str) -> Vec<String> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(of, _)| *of == name).map(|(_, value)| decoded(value)).collect()
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let byte = hex.filter(|_| *first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(byte.unwrap_or(if *first == b'+' { b' ' } else { *first }));
+        rest = after.get(if byte.is_some() { 2 } else { 0 }..).unwrap_or_default();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 async fn container_log(
@@ -87,9 +155,9 @@ async fn container_log(
     container: &str,
     wanted: Wanted,
 ) -> Response<Body> {
-    let uid = match cx.pods(namespace).get_metadata(pod).await {
-        Ok(found) => found.metadata.uid.unwrap_or_default(),
-        Err(error) => return text(StatusCode::NOT_FOUND, &format!("pod {namespace}/{pod}: {error}")),
+    let uid = match uid(cx, namespace, pod).await {
+        Ok(uid) => uid,
+        Err(why) => return text(StatusCode::NOT_FOUND, &why),
     };
     let dir = cx.log_dir(&uid, container);
     let Some(file) = logs::newest(&dir, wanted.previous) else {
@@ -158,6 +226,12 @@ fn wanted(query: &str) -> Result<Wanted, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_are_words_of_the_query() {
+        let words = values("command=sh&command=-c&command=echo+a%26b%2Bc&input=1", "command");
+        assert_eq!(words, ["sh", "-c", "echo a&b+c"]);
+    }
 
     #[test]
     fn queries() {

@@ -72,6 +72,7 @@ pub(super) async fn run(args: Standalone, config: PathBuf) -> anyhow::Result<()>
         authenticator: Arc::new(Authenticator(tokens)),
         admin,
         health: None,
+        peers: None,
         proxies,
     };
     pipeline.run(mode).await

@@ -1,5 +1,6 @@
 //! `--kubernetes`: objects from an API server, Envoys as pods.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +23,8 @@ use crate::args::{Cluster, Standalone};
 use crate::kubernetes::events::Reporter;
 use crate::kubernetes::lease::{Candidate, release};
 use crate::kubernetes::proxies::Settings;
-use crate::kubernetes::{connect, share};
-use crate::pki::{Authority, ServerTls, gateway_of, open_authority};
+use crate::kubernetes::{Replica, configuration, connect, reached_at, withdraw};
+use crate::pki::{Authority, ReplicaTls, ServerTls, gateway_of, open_authority};
 use crate::state_dir::{self, StateDir};
 use crate::time::now;
 
@@ -44,6 +45,7 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let tls = ServerTls::new(&authorities.borrow(), vec![host.clone()])?;
     let xds = bind(kubernetes.xds_listen, "xDS", "--xds-listen").await?;
     let health = bind(kubernetes.health, "health", "--health").await?;
+    let replicas = bind(kubernetes.replica_listen, "other replicas", "--replica-listen").await?;
     let admin = admin::bind(args.admin).await?;
     let env = translate::Env::pods();
     let controller = env.controller_name.clone();
@@ -79,7 +81,12 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
         authorities: authorities.clone(),
     };
     tasks.spawn(only_there.whenever(leading.clone()));
-    tasks.spawn(share(client.clone(), namespace.clone(), identity.clone(), statuses, leading));
+    let address = own_address(&kubernetes.cluster, &replicas).await?;
+    let replica_tls = ReplicaTls::new(&authorities.borrow())?;
+    let replica = Replica::new(client.clone(), &namespace, &identity, address);
+    let peers = Arc::new(replica.peers(leading.clone(), replica_tls.sides()));
+    tasks.spawn(replica.share(statuses, leading, replicas, Arc::clone(&peers)));
+    tasks.spawn(replica_tls.renew(authorities.clone()));
     let address = admin.local_addr()?;
     tracing::info!(
         "xDS with mutual TLS at {} as {host}:{port}, health at http://{}, admin at http://{address}, state in {}",
@@ -103,12 +110,19 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
         authenticator: Arc::new(ByCertificate),
         admin,
         health: Some(health),
+        peers: Some(peers),
         proxies: None,
     };
     let ended = pipeline.run(mode).await;
     tasks.shutdown().await;
-    release(client, &namespace, &identity).await;
+    tokio::join!(release(client.clone(), &namespace, &identity), withdraw(client, &namespace, &identity));
     ended
+}
+
+/// Where other replicas find this one.
+async fn own_address(cluster: &Cluster, listener: &TcpListener) -> anyhow::Result<SocketAddr> {
+    let config = configuration(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
+    reached_at(listener.local_addr()?, &config.cluster_url)
 }
 
 /// The API server and our authority. It may be away for a while: then it is asked again, and only at last given up.
@@ -145,7 +159,7 @@ fn identity() -> String {
     format!("{host}_{}", &chance.to_hex()[..8])
 }
 
-async fn bind(address: std::net::SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
+async fn bind(address: SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
     let problem = || format!("cannot serve {what} at {address}: free it or choose another with {flag}");
     TcpListener::bind(address).await.with_context(problem)
 }

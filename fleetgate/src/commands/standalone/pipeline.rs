@@ -20,6 +20,7 @@ use super::outputs::Wired;
 use super::wiring::{Keys, forward, serve_xds};
 use crate::admin::{self, Admin};
 use crate::args::Standalone;
+use crate::kubernetes::Peers;
 use crate::state_dir::StateDir;
 use crate::status::{Locate, Statuses};
 
@@ -49,6 +50,8 @@ pub(super) struct Mode {
     pub(super) admin: TcpListener,
     /// Where its probes ask, if not at the admin endpoint.
     pub(super) health: Option<TcpListener>,
+    /// The other replicas, where there can be some.
+    pub(super) peers: Option<Arc<Peers>>,
     /// Ends when its signal is true; what it keeps running ends with it.
     pub(super) proxies: Option<(watch::Sender<bool>, JoinHandle<()>)>,
 }
@@ -102,6 +105,7 @@ impl Pipeline {
             log: self.log,
             env: self.env,
             prometheus: self.prometheus.clone(),
+            peers: mode.peers,
             log_dir: self.state.join("log"),
         });
         let health =

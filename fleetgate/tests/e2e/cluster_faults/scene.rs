@@ -139,7 +139,7 @@ impl Scene {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fleetgate"));
         command.args(["standalone", "--kubernetes", "--xds-service", "fleetgate.fleetgate-system.svc:18000"]);
         command.args(["--xds-listen", &format!("10.64.0.1:1800{}", replica + 1)]);
-        command.args(["--health", &format!("127.0.0.1:1808{replica}")]);
+        command.args(["--health", &format!("127.0.0.1:1808{replica}"), "--replica-listen", "127.0.0.1:0"]);
         command.args(["--admin", &format!("127.0.0.1:1900{}", replica + 1)]);
         command.arg("--kubeconfig").arg(kubeconfig);
         command.arg("--state-dir").arg(self.dir.join(format!("replica-{replica}")));

@@ -1,13 +1,15 @@
 //! A container's processes.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::script::{Launch, STARTED};
@@ -111,24 +113,44 @@ pub(crate) struct Entrance {
 }
 
 impl Entrance {
+    /// A command in the container's namespaces, as its user.
+    fn command(&self, words: &[String]) -> Command {
+        let mut command = Command::new("nsenter");
+        let pid = self.pid.to_string();
+        command.args(["-t", &pid, "--mount", "--pid", "--net", "--uts", "--ipc", "--root", "--wd=/"]);
+        command.args(self.launch.command(words)).kill_on_drop(true);
+        command
+    }
+
+    /// Starts a command with pipes to all that it reads and writes.
+    pub(crate) fn spawn(&self, words: &[String]) -> std::io::Result<Child> {
+        self.command(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    }
+
+    /// Connects to a port of the pod, on its loopback interface.
+    pub(crate) async fn connect(&self, port: u16) -> std::io::Result<TcpStream> {
+        let pid = self.pid;
+        let (connected, stream) = tokio::sync::oneshot::channel::<std::io::Result<std::net::TcpStream>>();
+        // A socket belongs to the namespace that its thread is in; this thread has no other use.
+        std::thread::spawn(move || {
+            let connect = || -> std::io::Result<_> {
+                let namespace = std::fs::File::open(format!("/proc/{pid}/ns/net"))?;
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+                let stream = std::net::TcpStream::connect(("127.0.0.1", port))
+                    .or_else(|_| std::net::TcpStream::connect(("::1", port)))?;
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)?;
+                Ok(stream)
+            };
+            // Nobody waits any more.
+            let _ = connected.send(connect());
+        });
+        TcpStream::from_std(stream.await.map_err(std::io::Error::other)??)
+    }
+
     /// Runs a command; the error is what it said, or that it took too long.
     pub(crate) async fn exec(&self, words: &[String], limit: Duration) -> Result<(), String> {
-        let output = Command::new("nsenter")
-            .args([
-                "-t",
-                &self.pid.to_string(),
-                "--mount",
-                "--pid",
-                "--net",
-                "--uts",
-                "--ipc",
-                "--root",
-                "--wd=/",
-            ])
-            .args(self.launch.command(words))
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
+        let output = self.command(words).stdin(Stdio::null()).output();
         let output = tokio::time::timeout(limit, output)
             .await
             .map_err(|_| format!("command {words:?} timed out after {} s", limit.as_secs()))?
@@ -145,7 +167,7 @@ impl Entrance {
     }
 }
 
-/// How a container ended.
+/// How a container, or a command in it, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exit {
     /// The exit code; 128 and the signal's number, if one ended it.

@@ -111,6 +111,7 @@ impl Pod {
             Ok(process) => process,
             Err(message) => return Outcome::NotStarted("RunContainerError", message),
         };
+        let _open = self.cx.inside.open(&self.uid, name, process.entrance());
         let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
         if let Some(hook) = hook
             && let Err(why) = self.hook(container, hook, &process, Duration::from_secs(600)).await
