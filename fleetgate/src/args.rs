@@ -41,7 +41,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run everything in one process: watch a directory of YAML, serve xDS, keep Envoys running
-    Standalone(Standalone),
+    Standalone(Box<Standalone>),
     /// Print the xDS resources and statuses of a directory, without a server
     Translate(Translate),
     /// Print a bootstrap for an Envoy of your own

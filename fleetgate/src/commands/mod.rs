@@ -23,7 +23,7 @@ use crate::client::Client;
 /// A sentence for the user.
 pub(crate) fn run(command: Command) -> anyhow::Result<bool> {
     match command {
-        Command::Standalone(args) => standalone::run(args)?,
+        Command::Standalone(args) => standalone::run(*args)?,
         Command::Translate(args) => return translate::run(&args),
         Command::Bootstrap(args) => bootstrap::run(&args)?,
         Command::Get(args) => block_on(get::run(args))?,
