@@ -32,7 +32,7 @@ pub(crate) fn build_tests() -> Outcome {
 }
 
 /// Where cargo puts what it builds: `target/`, unless the environment or a configuration says otherwise.
-fn target_directory() -> Outcome<PathBuf> {
+pub(crate) fn target_directory() -> Outcome<PathBuf> {
     let output = cargo(&["metadata", "--no-deps", "--format-version", "1"])
         .output()
         .map_err(|error| format!("cannot run cargo metadata: {error}"))?;

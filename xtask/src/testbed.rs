@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::json;
 
@@ -88,7 +89,9 @@ impl Bed {
 
 /// Where cargo builds.
 pub(crate) fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+    static TARGET: OnceLock<PathBuf> = OnceLock::new();
+    // Without an answer of cargo nothing was built either, and what is missing there is told.
+    TARGET.get_or_init(|| programs::target_directory().unwrap_or_else(|_| root().join("target"))).clone()
 }
 
 /// Which program each image is: `{"image": {"program": PATH, "args": [..], "env": {..}}}`.
