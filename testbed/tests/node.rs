@@ -139,7 +139,7 @@ fn ways_in(bed: &Bed) {
     assert_eq!(copied, "same\n");
     let asked = bed.shell(&format!(
         "cd $(mktemp -d)\n kubectl port-forward {pod} 20080:80 >told 2>&1 & pid=$!
-         timeout 60 sh -c 'until grep -q Forwarding told; do sleep 0.1; done'
+         timeout $PATIENCE sh -c 'until grep -q Forwarding told; do sleep 0.1; done'
          for i in 1 2 3; do curl -s http://127.0.0.1:20080/hello | grep -c '\"path\": \"/hello\"'; done
          kill $pid; rm -r $PWD"
     ));

@@ -72,7 +72,7 @@ pub(crate) fn problem(hostname: &str) -> Option<&'static str> {
 /// What is wrong with a host that requests or answers are given, if anything (`PreciseHostname`). An IP address is
 /// taken, as by the API server's schema.
 pub(crate) fn precise_problem(hostname: &str) -> Option<&'static str> {
-    if hostname.parse::<std::net::Ipv4Addr>().is_ok() {
+    if hostname.parse::<core::net::Ipv4Addr>().is_ok() {
         return None;
     }
     hostname.starts_with('*').then_some("is a wildcard").or_else(|| problem(hostname))

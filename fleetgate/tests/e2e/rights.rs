@@ -190,7 +190,7 @@ fn events_are_told(bed: &Bed, until: &dyn Fn(&str)) {
 /// With `watchNamespaces` nothing is asked for elsewhere, and what is watched goes on.
 pub(crate) fn some_namespaces_only(bed: &Bed) {
     bed.shell(&format!(
-        "helm upgrade fleetgate ./deploy/charts/fleetgate -n {NS} --wait --timeout 90s \
+        "helm upgrade fleetgate ./deploy/charts/fleetgate -n {NS} --wait --timeout $PATIENCE \
          --set watchNamespaces={{default}} --set networkPolicy.enabled=true --set replicaCount=2"
     ));
     let check = format!("{} check --service-account fleetgate", env!("CARGO_BIN_EXE_fleetgate"));
@@ -204,7 +204,7 @@ pub(crate) fn some_namespaces_only(bed: &Bed) {
     };
     bed.shell("kubectl create namespace elsewhere");
     bed.shell(&format!("kubectl apply -f - <<'END'\n{}{}\nEND", gateway("elsewhere"), gateway("default")));
-    bed.shell("kubectl wait gateway/some --for=condition=Programmed --timeout=90s");
+    bed.shell("kubectl wait gateway/some --for=condition=Programmed --timeout=$PATIENCE");
     let elsewhere = bed.object("gateway some -n elsewhere");
     let conditions = elsewhere["status"]["conditions"].as_array().cloned().unwrap_or_default();
     assert!(conditions.iter().all(|one| one["reason"] == "Pending"), "{elsewhere}");

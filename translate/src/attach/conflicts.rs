@@ -49,10 +49,10 @@ pub(super) fn find(
 /// own hostname there.
 fn conflict<'a>(
     listener: &ListenerIr,
-    others: impl Iterator<Item = &'a ListenerIr> + Clone,
+    mut others: impl Iterator<Item = &'a ListenerIr> + Clone,
 ) -> Option<Conflict> {
     let mut on_port = others.clone().filter(|other| other.port == listener.port);
-    if others.clone().any(|other| other.is(listener)) {
+    if others.any(|other| other.is(listener)) {
         let problem = format!("another listener is named {} too", listener.name);
         return Some(Conflict { reason: literal!("HostnameConflict"), field: "name", problem });
     }
