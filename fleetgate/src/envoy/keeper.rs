@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::backoff::Backoff;
+use super::drain::drain;
 use super::process::{Process, Spec};
 
 /// What a keeper is told.
@@ -13,8 +14,10 @@ use super::process::{Process, Spec};
 pub(crate) enum Order {
     /// Keep it running.
     Run,
-    /// End the process and remove its files.
+    /// End the process once nothing is under way, and remove its files.
     End,
+    /// The same without a wait.
+    EndNow,
     /// Stop looking after it, and let it run on.
     Leave,
 }
@@ -51,7 +54,7 @@ pub(crate) async fn keep(gateway: String, spec: Spec, clock: impl Clock, mut ord
             Ok(mut process) => {
                 let how = tokio::select! {
                     how = process.ended() => how,
-                    order = next(&mut orders) => return obey(&gateway, order, process, &spec).await,
+                    order = next(&mut orders) => return obey(&gateway, order, process, &spec, orders).await,
                 };
                 format!("died ({how}), see {}", spec.files.log.display())
             }
@@ -66,7 +69,7 @@ pub(crate) async fn keep(gateway: String, spec: Spec, clock: impl Clock, mut ord
         tokio::select! {
             () = clock.sleep(pause) => {}
             order = next(&mut orders) => {
-                if order == Order::End {
+                if order != Order::Leave {
                     spec.files.remove();
                 }
                 return;
@@ -93,12 +96,29 @@ async fn next(orders: &mut watch::Receiver<Order>) -> Order {
     }
 }
 
-async fn obey(gateway: &str, order: Order, process: Process, spec: &Spec) {
-    if order == Order::End {
-        process.end().await;
-        spec.files.remove();
-        tracing::info!("ended the Envoy of Gateway {gateway}");
+async fn obey(
+    gateway: &str,
+    order: Order,
+    mut process: Process,
+    spec: &Spec,
+    mut orders: watch::Receiver<Order>,
+) {
+    if order == Order::Leave {
+        return;
     }
+    let hurry = async {
+        if orders.wait_for(|order| *order == Order::EndNow).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = drain(&spec.files) => {}
+        _ = process.ended() => {}
+        () = hurry => {}
+    }
+    process.end().await;
+    spec.files.remove();
+    tracing::info!("ended the Envoy of Gateway {gateway}");
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod bootstrap;
+mod drain;
 mod files;
 mod find;
 mod keeper;
@@ -64,12 +65,23 @@ struct Kept {
     task: JoinHandle<()>,
 }
 
-/// Keeps one Envoy running for each Gateway in `wanted`; returns when `stop` is true, after it ended
-/// them all or, with `leave`, left them running.
+/// Whether Envoys are to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// They are not.
+    No,
+    /// Once nothing is under way.
+    Drained,
+    /// At once.
+    Now,
+}
+
+/// Keeps one Envoy running for each Gateway in `wanted` until it is told to stop; then returns after it ended them all
+/// or, with `leave`, left them running.
 pub(crate) async fn supervise(
     fleet: Fleet,
     mut wanted: watch::Receiver<BTreeSet<ResourceKey>>,
-    mut stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<Stop>,
     leave: bool,
 ) {
     let mut pool = Pool::default();
@@ -78,26 +90,26 @@ pub(crate) async fn supervise(
         pool.settle(&fleet, &now);
         tokio::select! {
             changed = wanted.changed() => if changed.is_err() { break },
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = stop.wait_for(|stop| *stop != Stop::No) => break,
         }
     }
-    pool.finish(if leave { Order::Leave } else { Order::End }).await;
+    pool.finish(if leave { Order::Leave } else { Order::End }, stop).await;
 }
 
 #[derive(Default)]
 struct Pool {
     kept: BTreeMap<ResourceKey, Kept>,
     /// A Gateway that comes back must wait for its old Envoy to let go of the ports.
-    ending: BTreeMap<ResourceKey, JoinHandle<()>>,
+    ending: BTreeMap<ResourceKey, Kept>,
 }
 
 impl Pool {
     fn settle(&mut self, fleet: &Fleet, wanted: &BTreeSet<ResourceKey>) {
         let gone: Vec<ResourceKey> = self.kept.keys().filter(|key| !wanted.contains(key)).cloned().collect();
         for gateway in gone {
-            if let Some(Kept { orders, task }) = self.kept.remove(&gateway) {
-                orders.send_replace(Order::End);
-                self.ending.insert(gateway, task);
+            if let Some(kept) = self.kept.remove(&gateway) {
+                kept.orders.send_replace(Order::End);
+                self.ending.insert(gateway, kept);
             }
         }
         for gateway in wanted {
@@ -106,34 +118,51 @@ impl Pool {
                 self.kept.insert(gateway.clone(), start(fleet, gateway, before));
             }
         }
-        self.ending.retain(|_, task| !task.is_finished());
+        self.ending.retain(|_, kept| !kept.task.is_finished());
         metrics::gauge!(crate::metrics::ENVOYS).set(self.kept.len() as f64);
     }
 
-    async fn finish(self, last: Order) {
-        for Kept { orders, .. } in self.kept.values() {
+    async fn finish(self, last: Order, mut stop: watch::Receiver<Stop>) {
+        let Pool { kept, ending } = self;
+        for Kept { orders, .. } in kept.values() {
             orders.send_replace(last);
         }
         let mut orders = Vec::new();
-        let kept = self.kept.into_values().map(|kept| {
+        let kept = kept.into_values().chain(ending.into_values()).map(|kept| {
             // Held until its keeper has read the order.
             orders.push(kept.orders);
             kept.task
         });
-        for task in kept.chain(self.ending.into_values()).collect::<Vec<_>>() {
-            // A keeper that panicked has nothing left to wait for.
-            let _ = task.await;
+        let tasks: Vec<_> = kept.collect();
+        let ended = async {
+            for task in tasks {
+                // A keeper that panicked has nothing left to wait for.
+                let _ = task.await;
+            }
+        };
+        let hurry = async {
+            if last == Order::End && stop.wait_for(|stop| *stop == Stop::Now).await.is_ok() {
+                orders.iter().for_each(|orders| {
+                    orders.send_replace(Order::EndNow);
+                });
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = ended => {}
+            () = hurry => {}
         }
     }
 }
 
-fn start(fleet: &Fleet, gateway: &ResourceKey, before: Option<JoinHandle<()>>) -> Kept {
+fn start(fleet: &Fleet, gateway: &ResourceKey, before: Option<Kept>) -> Kept {
     let (orders, receiver) = watch::channel(Order::Run);
     let spec = fleet.spec(gateway);
     let name = gateway.namespaced_name();
     let task = tokio::spawn(async move {
-        if let Some(before) = before {
-            let _ = before.await;
+        if let Some(Kept { orders, task }) = before {
+            orders.send_replace(Order::EndNow);
+            let _ = task.await;
         }
         keep(name, spec, SystemClock, receiver).await;
     });

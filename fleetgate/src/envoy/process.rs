@@ -77,6 +77,8 @@ impl Process {
             .arg("--disable-hot-restart")
             .args(["--concurrency", &spec.concurrency.to_string()])
             .args(["--log-level", "warning"])
+            // Connections that are to end are asked to with their next answer.
+            .args(["--drain-strategy", "immediate"])
             .current_dir(spec.files.dir())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -99,3 +99,28 @@ async fn ready_means_that_the_gateway_serves() {
     let answer = crate::harness::ask(instance.http, &Ask::get("nobody", "/")).await;
     assert_eq!(answer.map(|answer| answer.status), Ok(404));
 }
+
+/// fleetgate is told to stop while a client waits for its answer, and another one keeps a connection without a request.
+#[tokio::test]
+async fn what_is_under_way_ends_before_its_envoy_does() {
+    let Some(mut instance) = Instance::start().await else { return };
+    let port = instance.http;
+    let mut scene = Scene::on(&instance, "ending");
+    let backend = scene.backend("v1").await;
+    scene.apply_rules(RULES).await;
+    let host = scene.host.clone();
+    // Its files stay.
+    std::mem::forget(scene);
+    let mut idle = crate::harness::Connection::plain(port).await.unwrap();
+    assert_eq!(idle.ask(&Ask::get(&host, "/")).await.unwrap().status, 200);
+    let slow =
+        tokio::spawn(async move { crate::harness::ask(port, &Ask::get(&host, "/slow?delay=3s")).await });
+    until("the backend has the request", async || {
+        let has = backend.seen().iter().any(|echo| echo.path.starts_with("/slow"));
+        if has { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    assert!(instance.signal("TERM").success());
+    assert_eq!(slow.await.unwrap().unwrap().brief(), (200, "v1".to_owned()));
+    assert!(idle.ask(&Ask::get("ending.example.com", "/")).await.is_err());
+}

@@ -13,7 +13,7 @@ use super::pipeline::{Mode, Pipeline};
 use super::wiring::{Authenticator, XDS_SOCKET, bind_private, bind_xds};
 use crate::admin;
 use crate::args::Standalone;
-use crate::envoy::{self, Fleet};
+use crate::envoy::{self, Fleet, Stop};
 use crate::listen::Listen;
 use crate::state_dir::{self, StateDir};
 use crate::token::Tokens;
@@ -58,7 +58,7 @@ pub(super) async fn run(args: Standalone, config: PathBuf) -> anyhow::Result<()>
             xds: managed,
             tokens: tokens.clone(),
         };
-        let (end, ended) = watch::channel(false);
+        let (end, ended) = watch::channel(Stop::No);
         let wanted = pipeline.statuses.wanted();
         (end, tokio::spawn(envoy::supervise(fleet, wanted, ended, args.keep_envoys)))
     });

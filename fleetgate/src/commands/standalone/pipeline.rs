@@ -20,6 +20,7 @@ use super::outputs::Wired;
 use super::wiring::{Keys, forward, serve_xds};
 use crate::admin::{self, Admin};
 use crate::args::Standalone;
+use crate::envoy::Stop;
 use crate::kubernetes::Peers;
 use crate::state_dir::StateDir;
 use crate::status::{Locate, Statuses};
@@ -52,8 +53,8 @@ pub(super) struct Mode {
     pub(super) health: Option<TcpListener>,
     /// The other replicas, where there can be some.
     pub(super) peers: Option<Arc<Peers>>,
-    /// Ends when its signal is true; what it keeps running ends with it.
-    pub(super) proxies: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+    /// Ends when it is told to stop; what it keeps running ends with it.
+    pub(super) proxies: Option<(watch::Sender<Stop>, JoinHandle<()>)>,
 }
 
 impl Pipeline {
@@ -129,9 +130,21 @@ impl Pipeline {
             served = xds_servers.join_next() => served,
         };
         tracing::info!("stopping");
-        if let Some((end, proxies)) = mode.proxies {
-            end.send_replace(true);
-            proxies.await?;
+        if let Some((end, mut proxies)) = mode.proxies {
+            end.send_replace(Stop::Drained);
+            let ended = tokio::select! {
+                ended = &mut proxies => Some(ended),
+                _ = self.stops.0.recv() => None,
+                _ = self.stops.1.recv() => None,
+            };
+            match ended {
+                Some(ended) => ended?,
+                None => {
+                    tracing::info!("told again to stop: what is under way is cut");
+                    end.send_replace(Stop::Now);
+                    proxies.await?;
+                }
+            }
         }
         stop.send_replace(true);
         shard.await?;

@@ -26,24 +26,29 @@ struct Shown<'a> {
     /// Empty for the object itself.
     place: String,
     kind: &'a str,
-    holds: bool,
+    /// `True`, `False` or `Unknown`.
+    status: &'a str,
     reason: &'a str,
     message: &'a str,
 }
 
+/// Reasons of what passes by itself: a proxy or an address is waited for.
+const WAITING: [&str; 2] = ["Pending", "AddressNotAssigned"];
+
 impl Shown<'_> {
-    /// Waiting for a proxy is neither: it passes.
     fn is_told(&self) -> bool {
-        match self.kind {
+        let is_ours = match self.kind {
             "Accepted" | "ResolvedRefs" | "Conflicted" => true,
             // Of a listener it is what its Gateway has.
-            "Programmed" => self.place.is_empty() && self.reason != "Pending",
+            "Programmed" => self.place.is_empty(),
             _ => false,
-        }
+        };
+        // Objects come with conditions of which nothing is known yet.
+        is_ours && self.status != "Unknown" && !WAITING.contains(&self.reason)
     }
 
     fn is_good(&self) -> bool {
-        self.holds != (self.kind == "Conflicted")
+        (self.status == "True") != (self.kind == "Conflicted")
     }
 
     fn key(&self) -> u128 {
@@ -78,7 +83,7 @@ impl Told {
                 told.note(&Shown {
                     place: place.to_owned(),
                     kind: text("type"),
-                    holds: text("status") == "True",
+                    status: text("status"),
                     reason: text("reason"),
                     message: text("message"),
                 });
@@ -107,7 +112,7 @@ impl Told {
                 let shown = Shown {
                     place: place.to_owned(),
                     kind: &one.kind,
-                    holds: one.holds(),
+                    status: &one.status,
                     reason: &one.reason,
                     message: &one.message,
                 };
@@ -257,6 +262,19 @@ mod tests {
             told(&mut state, &status(true, "Programmed")),
             ["Normal Programmed what was wrong is mended"]
         );
+    }
+
+    #[test]
+    fn an_object_that_nobody_has_looked_at_was_not_wrong() {
+        let unknown =
+            json!({"type": "Accepted", "status": "Unknown", "reason": "Pending", "message": "Waiting"});
+        let mut state = Told::of_server(&json!({"conditions": [unknown]}), "ours");
+        let conditions = vec![
+            Condition::new("Accepted", true, "Accepted", ""),
+            Condition::new("Programmed", false, "AddressNotAssigned", "not yet"),
+        ];
+        let status = ObjectStatus { conditions, ..ObjectStatus::default() };
+        assert_eq!(told(&mut state, &status), ["Normal Accepted it is in effect"]);
     }
 
     #[test]
