@@ -84,7 +84,7 @@ fn certificate(block: Result<Block, (String, Flaw)>) -> Result<Vec<u8>, &'static
     let der = &block.der[..block.der.len() - rest.len()];
     let names = certificate.subject().iter_attributes().chain(certificate.issuer().iter_attributes());
     let mut tags = names.map(|part| part.attr_value().tag().0);
-    if !der::is_strict(der) || !tags.all(|tag| OF_NAMES.contains(&tag)) {
+    if !der::is_signed(der) || !tags.all(|tag| OF_NAMES.contains(&tag)) {
         return Err(PROBLEM);
     }
     Ok(der.to_vec())
@@ -95,7 +95,7 @@ fn revocation_list(block: Result<Block, (String, Flaw)>) -> Result<Vec<u8>, &'st
     const PROBLEM: &str = "is not a valid X.509 CRL";
     let (rest, _) = CertificateRevocationList::from_der(&block.der).map_err(|_| PROBLEM)?;
     let der = &block.der[..block.der.len() - rest.len()];
-    if der::is_strict(der) { Ok(der.to_vec()) } else { Err(PROBLEM) }
+    if der::is_signed(der) { Ok(der.to_vec()) } else { Err(PROBLEM) }
 }
 
 /// Kinds of keys that Envoy serves with.

@@ -20,8 +20,22 @@ const EXTENSIONS: u8 = 0xa3;
 /// Tags that the value of a part of a name may have.
 pub(super) const OF_NAMES: [u32; 9] = [0x03, 0x0c, 0x10, 0x12, 0x13, 0x14, 0x16, 0x1c, 0x1e];
 
+/// True for a sequence of three parts, as certificates and CRLs are, all of which is well-formed.
+pub(super) fn is_signed(der: &[u8]) -> bool {
+    let parts = || {
+        let (tag, mut rest, after) = element(der)?;
+        let mut parts = 0;
+        while !rest.is_empty() {
+            (_, _, rest) = element(rest)?;
+            parts += 1;
+        }
+        (tag == SEQUENCE && after.is_empty()).then_some(parts)
+    };
+    parts() == Some(3) && is_strict(der)
+}
+
 /// True if there are elements one after the other and nothing else, all of them well-formed.
-pub(super) fn is_strict(der: &[u8]) -> bool {
+fn is_strict(der: &[u8]) -> bool {
     elements(der, DEPTH).is_some()
 }
 
@@ -120,7 +134,7 @@ fn primitive(tag: u8, content: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_strict;
+    use super::{is_signed, is_strict};
 
     #[test]
     fn what_is_der_and_what_is_not() {
@@ -158,6 +172,9 @@ mod tests {
         ] {
             assert!(!is_strict(bad), "{bad:x?}");
         }
+        assert!(is_signed(&[0x30, 0x06, 0x05, 0x00, 0x05, 0x00, 0x05, 0x00]));
+        assert!(!is_signed(&[0x30, 0x04, 0x05, 0x00, 0x05, 0x00]));
+        assert!(!is_signed(&[0x30, 0x06, 0x05, 0x00, 0x05, 0x00, 0x05, 0x00, 0x05, 0x00]));
         let deep = (0..100).fold(Vec::new(), |inner: Vec<u8>, _| {
             let length = u8::try_from(inner.len()).unwrap_or(0);
             [&[0x30, length][..], &inner].concat()

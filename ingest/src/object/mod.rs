@@ -175,14 +175,7 @@ pub(crate) fn check(mut value: Value, cluster: &ClusterId, limits: &Limits) -> C
         trim::trim(&mut map, &key.kind);
     }
     let (payload, spec) = canonical::write(&map);
-    let malformed = (limits.schema)(&key, &Value::Object(map));
-    if !malformed.is_empty() {
-        let refusal = |fault: proto::Fault| {
-            (Some(key.clone()), Refusal::new(&fault.field, fault.problem, fault.remedy))
-        };
-        faults.extend(malformed.into_iter().map(refusal));
-        return Checked { object: None, faults };
-    }
+    // Before the schema, whose faults may quote a value.
     if holds_private_key(&payload) {
         let refusal = Refusal::new(
             "",
@@ -190,6 +183,14 @@ pub(crate) fn check(mut value: Value, cluster: &ClusterId, limits: &Limits) -> C
             "move it to data[\"tls.key\"] of a Secret; the object is not taken",
         );
         faults.push((Some(key), refusal));
+        return Checked { object: None, faults };
+    }
+    let malformed = (limits.schema)(&key, &Value::Object(map));
+    if !malformed.is_empty() {
+        let refusal = |fault: proto::Fault| {
+            (Some(key.clone()), Refusal::new(&fault.field, fault.problem, fault.remedy))
+        };
+        faults.extend(malformed.into_iter().map(refusal));
         return Checked { object: None, faults };
     }
     let state = ObjectState { key, hash: ContentHash::of(&payload), spec, generation, item: None };

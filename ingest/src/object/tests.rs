@@ -92,6 +92,20 @@ fn objects_are_trimmed() {
     assert_eq!(route.get("status"), None);
 }
 
+/// Serde quotes what has the wrong type.
+#[test]
+fn a_key_in_a_field_of_the_wrong_type_is_not_quoted() {
+    let quoting = |key: &proto::ResourceKey, value: &Value| {
+        let problem = format!("invalid type: {}", value["spec"]);
+        vec![proto::Fault { object: key.clone(), field: "spec".into(), problem, remedy: String::new() }]
+    };
+    let limits = Limits { schema: quoting, ..Limits::default() };
+    let text = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\nspec: '-----BEGIN PRIVATE KEY----- MIG'\n";
+    let parsed = parse(text, false, &ClusterId::LOCAL, &limits);
+    assert_eq!(parsed.faults.len(), 1);
+    assert!(!parsed.faults[0].problem.contains("MIG"), "{:?}", parsed.faults);
+}
+
 #[test]
 fn of_annotations_only_those_are_kept_that_are_read() {
     let gateway = payload(
