@@ -1,6 +1,7 @@
 //! All that the proxies of one Gateway get.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::{ArcStr, ContentHash, PrivateKeyRef, Put, ResourceKey, Revision, Routing, XdsKey, XdsKind};
@@ -9,7 +10,7 @@ use crate::{
     piece::{Content, Piece, Verdict},
     quarantine::{Lane, Trials},
     resource::{ResourceId, ResourceType},
-    tables::{PieceId, RouteTables, Turn, encode_scope},
+    tables::{PieceId, RouteTables, TableVersion, encode_scope},
 };
 
 /// What a proxy that asks for a resource should have.
@@ -284,14 +285,9 @@ impl Scope {
         contains(&content.body) || entries.iter().any(|entry| contains(&entry.body))
     }
 
-    /// Names of the tables that a table leads to.
-    pub(crate) fn leads_to(&self, table: &ArcStr) -> Vec<String> {
-        self.tables_of(table).map_or_else(Vec::new, |tables| tables.leads_to(table))
-    }
-
-    /// When the last change of a table goes out.
-    pub(crate) fn turn(&self, table: &ArcStr) -> Turn {
-        self.tables_of(table).map_or(Turn::Gains, |tables| tables.turn(table))
+    /// A table that proxies walk, as it is served now.
+    pub(crate) fn table(&self, table: &str) -> Option<&Arc<TableVersion>> {
+        self.tables_of(table)?.table(table)
     }
 
     /// A proxy asks for a resource by its name.

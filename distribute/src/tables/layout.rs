@@ -71,8 +71,6 @@ pub(super) struct Changes {
     pub(super) dirty: BTreeSet<TableId>,
     /// True if there are other tables than before.
     pub(super) structure: bool,
-    /// The directories of hosts that find a domain which was not there.
-    pub(super) gains: BTreeSet<TableId>,
 }
 
 impl Layout {
@@ -123,9 +121,6 @@ impl Layout {
 
     /// Notes the weight of a domain, none if it is gone.
     fn weigh(&mut self, domain: &ArcStr, weight: Option<usize>, limit: usize, changes: &mut Changes) {
-        if weight.is_some() && !self.has(domain) {
-            changes.gains.insert(if domain.starts_with('*') { TableId::Wildcard } else { TableId::Root });
-        }
         if domain == "*" {
             self.any = weight.unwrap_or(0);
         } else if let Some(suffix) = domain.strip_prefix("*.") {
@@ -146,13 +141,6 @@ impl Layout {
         let (large, split) = (self.exact.weight + wide > limit, wide > limit);
         changes.structure |= large != self.large || split != self.split_wildcards;
         (self.large, self.split_wildcards) = (large, split);
-    }
-
-    fn has(&self, domain: &ArcStr) -> bool {
-        let Some(suffix) = domain.strip_prefix("*.") else {
-            return if domain == "*" { self.any > 0 } else { self.exact.has(domain, domain) };
-        };
-        self.wildcards.get(&lookup::labels(suffix.as_bytes())).is_some_and(|ring| ring.has(suffix, domain))
     }
 
     /// The table that has a domain, or had it.
@@ -265,10 +253,6 @@ impl Layout {
 }
 
 impl Ring {
-    fn has(&self, hashed: &str, domain: &ArcStr) -> bool {
-        self.members.contains_key(&(hash(hashed.as_bytes()), domain.clone()))
-    }
-
     /// Notes a weight, none for a domain that is gone; true if the leaves changed.
     fn weigh(&mut self, hash: u32, domain: &ArcStr, weight: Option<usize>, limit: usize) -> bool {
         let before = match weight {

@@ -4,11 +4,15 @@ mod directory;
 mod encode;
 mod hosts;
 mod layout;
+mod order;
 mod paths;
+mod places;
 mod shown;
+mod version;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::{ArcStr, ContentHash};
@@ -18,7 +22,10 @@ use crate::piece::{Content, Piece, Verdict};
 pub(crate) use encode::scope as encode_scope;
 use hosts::{Hosts, Touch, part};
 use layout::{Changes, Layout, TableId, name};
+pub(crate) use order::{Change, Had};
 pub use shown::{WholeTable, whole_tables};
+use version::Routed;
+pub(crate) use version::TableVersion;
 use whole::Whole;
 
 /// So many pieces are looked up in a table one by one, instead of the table's in theirs.
@@ -32,29 +39,15 @@ pub(crate) struct PieceId {
     pub(crate) route: ArcStr,
 }
 
-/// When a changed table goes to a proxy that is owed several: what a host is routed by must not leave one table
-/// before it is in the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Turn {
-    /// It is new, or has hosts that it had not.
-    Gains,
-    /// It leads to hosts that could not be found before.
-    Finds,
-    /// It has the hosts that it had.
-    Keeps,
-    /// It lacks hosts that it had.
-    Loses,
-}
-
 /// A table as it is served.
 #[derive(Debug)]
 struct Table {
     name: ArcStr,
-    domains: Vec<ArcStr>,
-    turn: Turn,
     /// None while it is to be computed or if there is nothing to begin it with.
     version: Option<ContentHash>,
-    /// Of the whole table none until somebody asks for it.
+    /// Of a table that proxies walk.
+    made: Option<Arc<TableVersion>>,
+    /// Of the whole table, if somebody has asked for it.
     body: Option<Bytes>,
     seq: u64,
 }
@@ -78,19 +71,6 @@ pub(crate) struct RouteTables {
     /// Changes since the last [`RouteTables::settle`], by domain.
     touched: BTreeMap<ArcStr, Touch>,
     all_touched: bool,
-}
-
-impl Turn {
-    /// Of a table that has other domains than before; both are sorted.
-    fn of(is_new: bool, before: &[ArcStr], after: &[ArcStr]) -> Turn {
-        let all_in =
-            |these: &[ArcStr], those: &[ArcStr]| these.iter().all(|one| those.binary_search(one).is_ok());
-        match (is_new || !all_in(after, before), all_in(before, after)) {
-            (true, _) => Turn::Gains,
-            (false, true) => Turn::Keeps,
-            (false, false) => Turn::Loses,
-        }
-    }
 }
 
 impl RouteTables {
@@ -151,19 +131,9 @@ impl RouteTables {
         }
     }
 
-    /// When the last change of a table goes out.
-    pub(crate) fn turn(&self, table: &str) -> Turn {
-        self.ids.get(table).and_then(|id| self.tables.get(id)).map_or(Turn::Gains, |table| table.turn)
-    }
-
-    /// Names of the tables that a table leads to, but for those that lead to it: nobody comes there otherwise.
-    pub(crate) fn leads_to(&self, table: &str) -> Vec<String> {
-        let Some(id) = self.ids.get(table) else { return Vec::new() };
-        let domains = self.layout.domains(id, &self.hosts);
-        let steps = domains.iter().filter_map(|domain| self.layout.step(id, domain, &self.name));
-        let back = matches!(id, TableId::Suffixes(..));
-        let otherwise = self.layout.otherwise(id, &self.name).filter(|_| !back);
-        steps.chain(otherwise).flat_map(|step| step.targets()).collect()
+    /// A table that proxies walk, as it is now.
+    pub(crate) fn table(&self, table: &str) -> Option<&Arc<TableVersion>> {
+        self.tables.get(self.ids.get(table)?)?.made.as_ref()
     }
 
     pub(crate) fn piece(&self, id: &PieceId) -> Option<&Piece> {
@@ -196,8 +166,7 @@ impl RouteTables {
         if *id == TableId::Whole {
             return self.whole.as_ref()?.part_that(|part| now.without(part) == version);
         }
-        let mut hosts = self.encoded(id).into_iter();
-        hosts.find(|(domain, body)| now.without(part(domain, body)) == version).map(|(domain, _)| domain)
+        self.table(table)?.lacking(version)
     }
 
     /// Adds a piece that was not there.
@@ -259,12 +228,7 @@ impl RouteTables {
             if !self.refresh(&id, seq) {
                 continue;
             }
-            let Some(table) = self.tables.get_mut(&id) else { continue };
-            touched.push(table.name.clone());
-            // A host is found in the tables that a directory of hosts leads to: it comes and goes with it.
-            if matches!(id, TableId::Root | TableId::Wildcard) && table.domains.is_empty() {
-                table.turn = if changes.gains.contains(&id) { Turn::Finds } else { Turn::Loses };
-            }
+            touched.extend(self.tables.get(&id).map(|table| table.name.clone()));
         }
         if self.refresh_whole(hosts.keys(), seq) {
             touched.push(self.name.clone());
@@ -275,9 +239,12 @@ impl RouteTables {
     /// The encoded `RouteConfiguration`.
     pub(crate) fn body(&mut self, table: &str) -> Option<Bytes> {
         let id = self.ids.get(table)?.clone();
-        let made = self.tables.get(&id)?.body.clone();
-        if made.is_some() || id != TableId::Whole {
-            return made;
+        let table = self.tables.get(&id)?;
+        if id != TableId::Whole {
+            return Some(table.made.as_ref()?.body.clone());
+        }
+        if table.body.is_some() {
+            return table.body.clone();
         }
         // Put together only when somebody asks: a memcpy, but of all there is.
         let body = self.whole.as_ref()?.body(&self.header()?.body);
@@ -330,32 +297,17 @@ impl RouteTables {
     fn add(&mut self, id: TableId) {
         let name = ArcStr::from(name(&self.name, &id));
         self.ids.insert(name.clone(), id.clone());
-        self.tables.insert(
-            id,
-            Table { name, domains: Vec::new(), turn: Turn::Gains, version: None, body: None, seq: 0 },
-        );
+        self.tables.insert(id, Table { name, version: None, made: None, body: None, seq: 0 });
     }
 
     /// Makes a table anew; true if it is another than before.
     fn refresh(&mut self, id: &TableId, seq: u64) -> bool {
-        let made = self.header().map(|header| {
-            let (mut version, mut body) = (part("", &header.body), header.body.to_vec());
-            encode::rename(&name(&self.name, id), &mut body);
-            for (domain, host) in self.encoded(id) {
-                version = version.with(part(&domain, &host));
-                encode::append(encode::VIRTUAL_HOSTS, &host, &mut body);
-            }
-            (version, Bytes::from(body))
-        });
-        let mut domains = self.layout.domains(id, &self.hosts);
-        domains.sort_unstable();
+        let made = self.header().map(|header| Arc::new(self.make(id, &header.body)));
+        let version = made.as_ref().map(|made| made.version);
         let Some(table) = self.tables.get_mut(id) else { return false };
-        let changed = table.version != made.as_ref().map(|(version, _)| *version);
+        let changed = table.version != version;
         if changed {
-            table.turn = Turn::of(table.version.is_none(), &table.domains, &domains);
-            table.domains = domains;
-            (table.version, table.body) = made.unzip();
-            table.seq = seq;
+            (table.version, table.made, table.seq) = (version, made, seq);
         }
         changed
     }
@@ -376,21 +328,19 @@ impl RouteTables {
         changed
     }
 
-    /// The virtual hosts of a table, encoded.
-    fn encoded(&self, id: &TableId) -> Vec<(ArcStr, Vec<u8>)> {
+    fn make(&self, id: &TableId, header: &[u8]) -> TableVersion {
         let part = Layout::part(id);
         let host = |domain: ArcStr| {
-            let body = match self.layout.step(id, &domain, &self.name) {
-                Some(step) => self.hosts.encode_with(&domain, &encode::stub(&step))?,
+            let step = self.layout.step(id, &domain, &self.name);
+            let body = match &step {
+                Some(step) => self.hosts.encode_with(&domain, &encode::stub(step))?,
                 None => self.hosts.encode(&domain, part)?,
             };
-            Some((domain, body))
+            Some((domain, Routed { body: body.into(), step: step.map(Arc::new) }))
         };
-        let mut hosts: Vec<_> = self.layout.domains(id, &self.hosts).into_iter().filter_map(host).collect();
-        if let Some(step) = self.layout.otherwise(id, &self.name) {
-            hosts.push((ArcStr::from("walk"), encode::otherwise(&encode::stub(&step))));
-        }
-        hosts
+        let hosts = self.layout.domains(id, &self.hosts).into_iter().filter_map(host);
+        let otherwise = self.layout.otherwise(id, &self.name);
+        TableVersion::new(id.clone(), &name(&self.name, id), header, hosts, otherwise)
     }
 
     /// True if a table is made of a piece, among others.

@@ -23,9 +23,10 @@ use crate::{
 
 /// The push that a step is for.
 #[derive(Clone, Copy)]
-struct At {
+struct At<'a> {
     nonce: u64,
     may_remove: bool,
+    turns: &'a Turns,
 }
 
 /// What to do about one name that may have changed.
@@ -34,8 +35,6 @@ enum Step {
     Nothing,
     /// Not yet.
     Wait,
-    /// Not before the proxy has these tables.
-    WaitFor(Vec<String>),
     Remove,
     Put(Resource, u64),
 }
@@ -70,7 +69,6 @@ impl Session {
         if !self.get(kind).open || self.get(kind).inflight.is_some() || !self.may_put(kind, scope) {
             return;
         }
-        let may_remove = self.may_remove(kind, scope);
         let nonce = self.next_nonce();
         let mut push = Push { nonce, revision: scope.revision, items: Vec::new(), mark: None };
         let mut response = Response {
@@ -82,21 +80,44 @@ impl Session {
             observed: 0,
         };
         let mut effect = Effect::default();
-        let mut turns = Turns::default();
-        for (name, mark) in turns.ordered(std::mem::take(&mut self.of(kind).dirty), kind, scope) {
-            if !turns.has_come(&name, scope) {
+        let turns = Turns::of(kind, self.get(kind), scope);
+        let waits = self.fill(&turns, &mut push, &mut response, scope, keys, &mut effect);
+        if turns.hold_back() && !waits && push.mark.is_none() {
+            // Nothing is on its way that the others could wait for.
+            self.fill(&Turns::default(), &mut push, &mut response, scope, keys, &mut effect);
+        }
+        self.settle(effect, scope.revision, out);
+        let greet = std::mem::take(&mut self.of(kind).greet);
+        if greet || push.mark.is_some() {
+            response.observed = push.mark.map_or(0, |mark| mark.observed);
+            self.of(kind).inflight = Some(push);
+            out.responses.push(response);
+        }
+    }
+
+    /// Puts all that may go into a push; true if something waits for what the proxy lacks.
+    fn fill(
+        &mut self,
+        turns: &Turns,
+        push: &mut Push,
+        response: &mut Response,
+        scope: &mut Scope,
+        keys: &dyn PrivateKeys,
+        effect: &mut Effect,
+    ) -> bool {
+        let (kind, nonce) = (response.kind, push.nonce);
+        let at = At { may_remove: self.may_remove(kind, scope), nonce, turns };
+        let mut waits = false;
+        for (name, mark) in std::mem::take(&mut self.of(kind).dirty) {
+            if turns.are_later(&name) {
                 self.of(kind).dirty.insert(name, mark);
                 continue;
             }
-            self.of(kind).prove_inherited(kind, &name, scope, &mut effect);
-            match self.of(kind).step(kind, &name, mark, At { may_remove, nonce }, scope, keys) {
+            self.of(kind).prove_inherited(kind, &name, scope, effect);
+            match self.of(kind).step(kind, &name, mark, at, scope, keys) {
                 Step::Nothing => continue,
                 Step::Wait => {
-                    self.of(kind).dirty.insert(name, mark);
-                    continue;
-                }
-                Step::WaitFor(lacks) => {
-                    turns.waits(&name, lacks, scope);
+                    waits = true;
                     self.of(kind).dirty.insert(name, mark);
                     continue;
                 }
@@ -106,20 +127,22 @@ impl Session {
                     response.removed.push(name);
                 }
                 Step::Put(resource, seq) => {
-                    turns.goes(&resource.name, scope);
-                    push.items.push(self.item(kind, &resource, seq, nonce, mark, scope));
+                    let mut item = self.item(kind, &resource, seq, nonce, mark, scope);
+                    let interim = turns.interim(&name);
+                    item.interim = interim.is_some();
+                    if kind == ResourceType::Route {
+                        item.table = interim.or_else(|| scope.table(&name)).cloned();
+                    }
+                    if item.interim {
+                        self.of(kind).dirty.insert(name, mark);
+                    }
+                    push.items.push(item);
                     response.resources.push(resource);
                 }
             }
             push.mark = Some(push.mark.map_or(mark, |first| first.merged(mark)));
         }
-        self.settle(effect, scope.revision, out);
-        let greet = std::mem::take(&mut self.of(kind).greet);
-        if greet || push.mark.is_some() {
-            response.observed = push.mark.map_or(0, |mark| mark.observed);
-            self.of(kind).inflight = Some(push);
-            out.responses.push(response);
-        }
+        waits
     }
 
     /// A cluster whose endpoints went needs them again if they come back.
@@ -157,7 +180,7 @@ impl Session {
             }
         }
         let (name, version) = (resource.name.clone(), resource.version);
-        Item { name, version, seq, previous, endpoints }
+        Item { name, version, seq, previous, endpoints, table: None, interim: false }
     }
 
     /// Listeners and routes wait for clusters that the proxy does not have; routes also for listeners.
@@ -248,7 +271,7 @@ impl Subscriptions {
         kind: ResourceType,
         name: &ArcStr,
         mark: Mark,
-        at: At,
+        at: At<'_>,
         scope: &mut Scope,
         keys: &dyn PrivateKeys,
     ) -> Step {
@@ -261,6 +284,8 @@ impl Subscriptions {
             Offer::Absent => self.absent(kind, name, at.may_remove),
             Offer::Ready { version, seq } => {
                 self.told_absent.remove(name);
+                let interim = at.turns.interim(name);
+                let version = interim.map_or(version, |table| table.version);
                 let has = self.sent.get(name).is_some_and(|sent| sent.version == Some(version));
                 if (has && !mark.forced) || self.refused.get(name) == Some(&version) {
                     return Step::Nothing;
@@ -270,13 +295,17 @@ impl Subscriptions {
                 if inherited && scope.leaves_out(kind, name) {
                     return Step::Nothing;
                 }
-                if kind == ResourceType::Route {
-                    let lacks = self.lacks(scope.leads_to(name), at.nonce, scope);
-                    if !lacks.is_empty() {
-                        return Step::WaitFor(lacks);
-                    }
+                if kind == ResourceType::Route
+                    && let Some(table) = interim.or_else(|| scope.table(name))
+                    && table.leads_to().iter().any(|next| self.lacks(next, at, scope))
+                {
+                    return Step::Wait;
                 }
-                let Some((body, key)) = scope.body(kind, name) else { return Step::Nothing };
+                let body = match interim {
+                    Some(table) => Some((table.body.clone(), None)),
+                    None => scope.body(kind, name),
+                };
+                let Some((body, key)) = body else { return Step::Nothing };
                 let body = match key {
                     None => Some(body),
                     Some(key) => keys.private_key(&key).and_then(|pem| joined(&body, &pem)),
@@ -294,16 +323,20 @@ impl Subscriptions {
         if waits && self.told_absent.insert(name.clone()) { Step::Remove } else { Step::Nothing }
     }
 
-    /// The tables that the proxy has not accepted, neither since they are there nor as they are now. Call while no
-    /// push is unanswered but the one that is being made.
-    fn lacks(&self, mut tables: Vec<String>, nonce: u64, scope: &Scope) -> Vec<String> {
-        tables.retain(|table| {
-            let Some(sent) = self.sent.get(table.as_str()) else { return true };
-            let offer = || scope.offer(ResourceType::Route, &table.as_str().into());
-            let is_now = |version| matches!(offer(), Offer::Ready { version: now, .. } if now == version);
-            sent.nonce == nonce || (sent.nonce == 0 && !sent.version.is_some_and(is_now))
-        });
-        tables
+    /// True if the proxy has not accepted a table, neither since it is there nor as it is now. Call while no push
+    /// is unanswered but the one that is being made.
+    fn lacks(&self, table: &str, at: At<'_>, scope: &Scope) -> bool {
+        if at.turns.are_later(table) {
+            // What it has of it is right for now.
+            return false;
+        }
+        let Offer::Ready { version: now, .. } = scope.offer(ResourceType::Route, &table.into()) else {
+            // It goes: only what the proxy has leads there, and until then it is as good as it was.
+            return false;
+        };
+        let Some(sent) = self.sent.get(table) else { return true };
+        let is_unknown = sent.nonce == 0 && sent.version != Some(now) && !self.tables.contains_key(table);
+        sent.nonce == at.nonce || is_unknown || at.turns.prepare(table)
     }
 
     /// A proxy is told of a removal if it has the resource. It is told that something it asked for

@@ -1,8 +1,11 @@
 //! A push without an answer.
 
+use std::sync::Arc;
+
 use proto::{ArcStr, ContentHash, Revision};
 
 use super::{session::Mark, subscriptions::Sent};
+use crate::tables::TableVersion;
 
 /// What went out under one nonce.
 #[derive(Debug)]
@@ -26,6 +29,10 @@ pub(crate) struct Item {
     pub(crate) previous: Option<Sent>,
     /// For an EDS cluster, the endpoint set that it needs.
     pub(crate) endpoints: Option<ArcStr>,
+    /// A route table to walk.
+    pub(crate) table: Option<Arc<TableVersion>>,
+    /// True if it is not what the scope serves, but leads there.
+    pub(crate) interim: bool,
 }
 
 impl Push {

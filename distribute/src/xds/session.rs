@@ -199,7 +199,12 @@ impl Session {
         out: &mut Output,
     ) {
         for item in &push.items {
-            scope.prove(kind, &item.name, item.seq, effect);
+            if !item.interim {
+                scope.prove(kind, &item.name, item.seq, effect);
+            }
+            if let Some(table) = &item.table {
+                self.of(kind).has_table(&item.name, table, push.nonce);
+            }
             // Endpoints that went out before their cluster did are not those that it waits for.
             let clusters = &self.get(ResourceType::Cluster).sent;
             let is_later = clusters.get(&item.name).is_none_or(|cluster| cluster.nonce < push.nonce);

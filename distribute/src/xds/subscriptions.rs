@@ -1,6 +1,7 @@
 //! What one proxy asked for of one type, and what it has.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use proto::{ArcStr, ContentHash, Revision};
@@ -10,6 +11,7 @@ use super::{push::Push, session::Mark};
 use crate::{
     resource::{ResourceId, ResourceType},
     scope::{Effect, Scope},
+    tables::TableVersion,
 };
 
 const WILDCARD: &str = "*";
@@ -44,6 +46,8 @@ pub(crate) struct Subscriptions {
     pub(crate) told_absent: FxHashSet<ArcStr>,
     /// Versions that this proxy refused though others took them.
     pub(crate) refused: FxHashMap<ArcStr, ContentHash>,
+    /// Route tables that the proxy accepted and still watches, also those that there are no more.
+    pub(crate) tables: FxHashMap<ArcStr, Arc<TableVersion>>,
 }
 
 impl Subscriptions {
@@ -65,6 +69,13 @@ impl Subscriptions {
     /// Number of names subscribed to.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
+    }
+
+    /// The proxy accepted a table of this push, unless it has left it since.
+    pub(crate) fn has_table(&mut self, name: &ArcStr, table: &Arc<TableVersion>, nonce: u64) {
+        if self.sent.get(name).is_some_and(|sent| sent.nonce == nonce) {
+            self.tables.insert(name.clone(), Arc::clone(table));
+        }
     }
 
     /// Notes that a name must be compared with the scope.
@@ -97,6 +108,7 @@ impl Subscriptions {
         self.greet |= first && self.wildcard && request.initial_resource_versions.is_empty();
         if first && !self.wildcard {
             self.sent.retain(|name, _| self.names.contains(name));
+            self.tables.retain(|name, _| self.names.contains(name));
         }
     }
 
@@ -116,6 +128,11 @@ impl Subscriptions {
                 scope.prove_inherited(kind, &name, version, effect);
             }
             self.touch(&name, Mark::at(scope.revision));
+            if kind == ResourceType::Route
+                && let Some(table) = scope.table(&name).filter(|table| Some(table.version) == version)
+            {
+                self.tables.insert(name.clone(), Arc::clone(table));
+            }
             self.sent.insert(name, Sent { version, nonce: 0, inherited: true });
         }
     }
@@ -127,6 +144,9 @@ impl Subscriptions {
         let name = ArcStr::from(name);
         // The proxy may have forgotten what it was sent: whoever asks again gets it again.
         let forced = !first && self.sent.contains_key(&name);
+        if forced {
+            self.tables.remove(&name);
+        }
         self.told_absent.remove(&name);
         self.refused.remove(&name);
         self.touch(&name, Mark { forced, ..Mark::at(scope.revision) });
@@ -148,6 +168,7 @@ impl Subscriptions {
         }
         let name = ArcStr::from(name);
         self.names.remove(&name);
+        self.tables.remove(&name);
         self.told_absent.remove(&name);
         if self.wildcard {
             // It still matches the wildcard, so the proxy needs it (or its absence) again.

@@ -3,4 +3,6 @@
 mod bench;
 mod by_hand;
 mod model;
+mod moves;
 mod scripts;
+mod walked;

@@ -246,7 +246,9 @@ impl World {
             steps += 1;
             assert!(steps < 1000, "never at rest");
         }
-        assert_eq!(self.bench.session.acked.0, self.revision, "something is owed for ever");
+        let owed = |kind| (kind, self.bench.session.get(kind).dirty.keys().collect::<Vec<_>>());
+        let owed = ResourceType::ALL.map(owed);
+        assert_eq!(self.bench.session.acked.0, self.revision, "something is owed for ever: {owed:?}");
         for kind in ResourceType::ALL {
             let is_asked_for = match kind {
                 ResourceType::Listener | ResourceType::ScopedListener => kind == self.listeners(),

@@ -16,16 +16,16 @@ use super::requests::{Request, request};
 use crate::harness::until;
 
 const SERVED: &[Way] =
-    &[("tables of one", &["--route-table-size", "1"]), ("tables of ten", &["--route-table-size", "10"])];
+    &[("tables of one", &["--route-table-size", "1"]), ("tables of eight", &["--route-table-size", "8"])];
 /// HTTPRoutes that the configuration grows to, and that it shrinks to.
 const MOST: usize = 60;
 const FEWEST: usize = 3;
 /// Different requests that are sent during one change, again and again.
 const REQUESTS: usize = 40;
-const CLIENTS: usize = 3;
+pub(super) const CLIENTS: usize = 3;
 
 /// A request by its index, and its answer.
-type Answered = (usize, Result<Seen, String>);
+pub(super) type Answered = (usize, Result<Seen, String>);
 /// A client that has stopped, and the answers that it got.
 type Sent = (Client, Vec<Answered>);
 
@@ -66,7 +66,7 @@ async fn an_answer_is_of_the_configuration_before_or_after_the_change() {
     }
 }
 
-fn write(fleet: &Fleet, step: usize, config: &Config) {
+pub(super) fn write(fleet: &Fleet, step: usize, config: &Config) {
     let routes: String = config.routes.iter().map(HttpRoute::yaml).collect();
     for member in &fleet.members {
         member.write("routes.yaml", step, &routes);
@@ -121,9 +121,6 @@ impl Changes {
         }
         let old = routes[index].clone();
         (new.namespace, new.name) = (old.namespace, old.name.clone());
-        if mixes(&old, &new) {
-            (new.sections, new.hostnames) = (old.sections.clone(), old.hostnames.clone());
-        }
         routes[index] = new.clone();
         vec![old, new]
     }
@@ -137,24 +134,15 @@ impl Changes {
     }
 }
 
-/// True if exact hostnames come and others go in one edit; docs/route-tables.md says why that is another matter.
-fn mixes(old: &HttpRoute, new: &HttpRoute) -> bool {
-    let lacks = |these: &HttpRoute, those: &HttpRoute| {
-        let mut exact = these.hostnames.iter().filter(|host| !host.starts_with('*'));
-        exact.any(|host| !those.hostnames.contains(host))
-    };
-    lacks(old, new) && lacks(new, old)
-}
-
 /// Clients that send requests until they are stopped.
-struct Traffic {
+pub(super) struct Traffic {
     stop: Arc<AtomicBool>,
     running: Vec<Vec<JoinHandle<Sent>>>,
 }
 
 impl Traffic {
     /// Takes the clients of each member, and returns when each has made a request.
-    async fn start(clients: &mut [Vec<Client>], requests: &Arc<Vec<Request>>) -> Traffic {
+    pub(super) async fn start(clients: &mut [Vec<Client>], requests: &Arc<Vec<Request>>) -> Traffic {
         let stop = Arc::new(AtomicBool::new(false));
         let mut begun = Vec::new();
         let mut running = Vec::new();
@@ -176,7 +164,7 @@ impl Traffic {
     }
 
     /// Gives the clients back; the answers of each member.
-    async fn stop(self, clients: &mut [Vec<Client>]) -> Vec<Vec<Answered>> {
+    pub(super) async fn stop(self, clients: &mut [Vec<Client>]) -> Vec<Vec<Answered>> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         for (clients, running) in clients.iter_mut().zip(self.running) {
@@ -211,14 +199,14 @@ async fn send(
 }
 
 /// One change and what was asked during it.
-struct Case<'a> {
-    before: &'a Config,
-    after: &'a Config,
-    requests: &'a [Request],
+pub(super) struct Case<'a> {
+    pub(super) before: &'a Config,
+    pub(super) after: &'a Config,
+    pub(super) requests: &'a [Request],
 }
 
 impl Case<'_> {
-    fn check(&self, answers: &[Answered], place: &str) {
+    pub(super) fn check(&self, answers: &[Answered], place: &str) {
         let expected: Vec<_> = self
             .requests
             .iter()

@@ -9,6 +9,7 @@ mod fleet;
 mod generate;
 mod model;
 mod module;
+mod moves;
 mod pattern;
 mod random;
 mod requests;
