@@ -31,6 +31,7 @@ mod listener_filters;
 mod listener_sets;
 mod listeners;
 mod live;
+mod loops;
 mod managed;
 mod matching;
 mod mirrors;

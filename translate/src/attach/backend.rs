@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proto::{ArcStr, Fault, Name, ResourceKey, literal};
 
 use super::ca::{self, FlawKind};
-use super::fault;
+use super::{fault, to_gateways};
 use crate::engine::{Cx, Output};
 use crate::graph::{
     BackendIr, BackendKey, ClusterKey, IndexKey, TlsIr, UpstreamProtocol, UpstreamTls, Value,
@@ -55,11 +55,13 @@ fn backend(key: &BackendKey, cx: &mut Cx<'_>) -> BackendIr {
         None => UpstreamTls::Plain,
         Some(policy) => tls(cx, policy).map_or(UpstreamTls::Closed, |tls| UpstreamTls::Tls(tls.ir)),
     };
+    let gateways = to_gateways::of(cx, &service_key, service, &port.name);
     BackendIr::Usable {
         port_name: port.name.clone(),
         protocol,
         policy: policy.map(|policy| policy.name),
         tls,
+        gateways,
     }
 }
 

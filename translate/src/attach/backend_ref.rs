@@ -1,5 +1,7 @@
 //! Where a reference to a backend leads, whoever refers to it.
 
+use std::collections::BTreeSet;
+
 use proto::{ArcStr, Kind, ResourceKey, literal};
 
 use super::{backend, grant};
@@ -33,6 +35,8 @@ pub(super) struct Target {
     pub(super) cluster: Option<ClusterKey>,
     /// The cluster's name; none if the backend is there and must not be asked.
     pub(super) usable: Result<Option<ArcStr>, Unresolved>,
+    /// Gateways that it leads to.
+    pub(super) gateways: BTreeSet<ResourceKey>,
 }
 
 /// Follows a reference of `owner`, which stands in `field`.
@@ -46,6 +50,7 @@ pub(super) fn resolve(
     let nowhere = |reason, field: String, problem: String, remedy: String| Target {
         cluster: None,
         usable: Err(Unresolved { reason, field, problem, remedy }),
+        gateways: BTreeSet::new(),
     };
     let kind = reference.kind_or("", "Service");
     if kind != Kind::SERVICE {
@@ -77,9 +82,9 @@ pub(super) fn resolve(
     let backend =
         BackendKey { cluster: target.cluster, namespace: target.namespace, name: target.name, port };
     let node = cx.node(NodeKey::Backend(backend.clone()));
-    let said = match node {
-        Some(Value::Backend(ir)) => ir.protocol(),
-        _ => None,
+    let (said, gateways) = match node {
+        Some(Value::Backend(ir)) => (ir.protocol(), ir.gateways().cloned().collect()),
+        _ => (None, BTreeSet::new()),
     };
     let protocol = match speak {
         Speak::Raw(protocol) => protocol,
@@ -95,7 +100,7 @@ pub(super) fn resolve(
     let remedy = "create the Service or correct the reference".to_owned();
     let usable =
         usable.map_err(|(reason, problem)| Unresolved { reason, field: field.to_owned(), problem, remedy });
-    Target { cluster: Some(cluster), usable }
+    Target { cluster: Some(cluster), usable, gateways }
 }
 
 /// The cluster's name, or what is wrong and the reason for it.

@@ -41,8 +41,9 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
         // For the references to be checked.
         modes.insert(false, Reached::default());
     }
+    let own: BTreeSet<&ResourceKey> = attempts.iter().map(|attempt| &attempt.gateway).collect();
     for (passthrough, reached) in &mut modes {
-        *reached = reach(key, &route, *passthrough, cx);
+        *reached = reach(key, &route, *passthrough, &own, cx);
     }
     let problems = modes.values().next().map(|reached| reached.problems.clone()).unwrap_or_default();
     faults.extend(problems.iter().map(|problem| problem.fault().clone()));
@@ -100,14 +101,26 @@ fn check_rules(key: &ResourceKey, route: &TlsRoute, faults: &mut Vec<Fault>) {
     }
 }
 
-fn reach(key: &ResourceKey, route: &TlsRoute, passthrough: bool, cx: &mut Cx<'_>) -> Reached {
+fn reach(
+    key: &ResourceKey,
+    route: &TlsRoute,
+    passthrough: bool,
+    own: &BTreeSet<&ResourceKey>,
+    cx: &mut Cx<'_>,
+) -> Reached {
     let protocol = if passthrough { UpstreamProtocol::Passthrough } else { UpstreamProtocol::Tcp };
     let mut rule_cx = RuleCx::raw(cx, key, protocol);
     let mut backends = Vec::new();
     let written = route.spec.rules.first().map(|rule| rule.backend_refs.as_slice()).unwrap_or_default();
     for (index, backend) in written.iter().enumerate() {
         let field = format!("spec.rules[0].backendRefs[{index}]");
-        let cluster = rule_cx.cluster_of(&backend.reference(), &field);
+        let mut cluster = rule_cx.cluster_of(&backend.reference(), &field);
+        // Nothing in a connection tells how often it has been here: it would come back until no more can be opened.
+        if std::mem::take(&mut rule_cx.gateways).iter().any(|gateway| own.contains(gateway)) {
+            let remedy = "refer to the Service that the connections are for";
+            rule_cx.refuse(&field, "leads back to the Gateway of the route", remedy);
+            cluster = None;
+        }
         let weight = backend.weight.unwrap_or(1);
         if weight > 0 {
             backends.push(L4Backend { weight, cluster });

@@ -92,6 +92,13 @@ fn external_auth(
     let speak = if is_grpc { Speak::Grpc } else { Speak::Http };
     let target = backend_ref::resolve(cx, problems.owner, &auth.backend_ref, &reference, speak);
     let cluster = match target.usable {
+        Ok(_) if !target.gateways.is_empty() => {
+            // It may come back, and would have to be authorized in turn.
+            let reason = literal!("InvalidListenerFilterRef");
+            let remedy = "refer to the Service of the authorization server itself";
+            problems.unresolved(reason, reference, "leads to a Gateway".to_owned(), remedy);
+            None
+        }
         Ok(usable) => usable,
         Err(unresolved) => {
             let permitted = unresolved.reason != "RefNotPermitted";

@@ -28,6 +28,7 @@ mod resolve;
 pub(crate) mod route;
 pub(crate) mod rule;
 pub(crate) mod supported;
+pub(crate) mod to_gateways;
 
 pub(crate) use resolve::{Problem, RuleCx};
 

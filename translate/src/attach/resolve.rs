@@ -38,11 +38,20 @@ pub(crate) struct RuleCx<'a, 'b> {
     pub(crate) problems: Vec<Problem>,
     /// Clusters that get requests.
     pub(crate) clusters: BTreeSet<ClusterKey>,
+    /// Gateways that they lead to, since somebody took these.
+    pub(crate) gateways: BTreeSet<ResourceKey>,
 }
 
 impl<'a, 'b> RuleCx<'a, 'b> {
     pub(crate) fn new(cx: &'a mut Cx<'b>, route: &'a ResourceKey) -> Self {
-        RuleCx { cx, route, raw: None, problems: Vec::new(), clusters: BTreeSet::new() }
+        RuleCx {
+            cx,
+            route,
+            raw: None,
+            problems: Vec::new(),
+            clusters: BTreeSet::new(),
+            gateways: BTreeSet::new(),
+        }
     }
 
     /// For a route whose backends get bytes.
@@ -91,7 +100,9 @@ impl<'a, 'b> RuleCx<'a, 'b> {
             None if self.is_grpc() => Speak::Grpc,
             None => Speak::Http,
         };
-        let Target { cluster, usable } = backend_ref::resolve(self.cx, self.route, reference, field, speak);
+        let Target { cluster, usable, gateways } =
+            backend_ref::resolve(self.cx, self.route, reference, field, speak);
+        self.gateways.extend(gateways);
         // Of one that does not resolve too: it may be there for the next event.
         self.clusters.extend(cluster);
         match usable {

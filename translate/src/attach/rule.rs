@@ -16,6 +16,8 @@ pub(crate) struct RuleIr {
     pub(crate) backends: Vec<BackendUse>,
     /// Something in it cannot be done: it answers 500 rather than do the rest.
     pub(crate) refused: bool,
+    /// It leads to a Gateway, perhaps its own: requests may come back to it.
+    pub(crate) to_gateway: bool,
 }
 
 /// One backend of a rule, with a weight above zero.
@@ -54,6 +56,7 @@ pub(super) fn resolve(index: usize, rule: &Rule, cx: &mut RuleCx<'_, '_>) -> Rul
         features: rule_features,
         backends,
         refused: cx.refusals() > refusals,
+        to_gateway: !std::mem::take(&mut cx.gateways).is_empty(),
     }
 }
 

@@ -9,6 +9,7 @@ mod external_auth;
 mod l4;
 pub(crate) mod listener;
 mod listener_filters;
+mod loop_guard;
 pub(crate) mod route;
 pub(crate) mod route_table;
 mod scopes;

@@ -22,6 +22,7 @@ use envoy_types::pb::google::protobuf::UInt32Value;
 use prost::Message;
 use proto::{ArcStr, Kind, ResourceKey, RouteEntry};
 
+use super::loop_guard;
 use crate::attach::rule::{BackendUse, RuleIr};
 use crate::features::{EmitAt, FeatureIr};
 use crate::graph::Context;
@@ -68,7 +69,11 @@ pub(crate) fn entries(key: &ResourceKey, rules: &[RuleIr], context: Context) -> 
             let also: Vec<Match> =
                 rule.features.iter().flat_map(|feature| feature.also_matched(matched)).collect();
             for matched in also.iter().chain([matched]) {
-                for route in routes(rule, &EmitAt { matched, context }) {
+                let mut written = routes(rule, &EmitAt { matched, context });
+                if rule.to_gateway && !rule.refused {
+                    written = written.into_iter().flat_map(loop_guard::guarded).collect();
+                }
+                for route in written {
                     let route = Route { name: name.clone(), ..route };
                     let body = Bytes::from(route.encode_to_vec());
                     entries.push(RouteEntry { order: *order, path: path.clone(), body });

@@ -22,6 +22,8 @@ pub(crate) enum IndexKey {
     ListenerSetsOf(ResourceKey),
     /// Gateway or ListenerSet, listener: routes attached, whether or not they serve.
     AttachedTo(ResourceKey, ArcStr),
+    /// Gateways and ListenerSets with a listener at a port.
+    BoundAt(ClusterId, u16),
     /// Gateways that send requests to a Service.
     GatewaysOf(ResourceKey),
 }
@@ -32,12 +34,16 @@ pub(crate) fn roots(key: &ResourceKey, decoded: &Decoded) -> (Vec<IndexEntry>, V
     let mut nodes = Vec::new();
     match decoded {
         Decoded::GatewayClass(_) => nodes.push(NodeKey::Class(key.clone())),
-        Decoded::Gateway(_) => {
+        Decoded::Gateway(gateway) => {
+            let ports = gateway.spec.listeners.iter().map(|listener| listener.port);
+            entries.extend(ports.map(|port| (IndexKey::BoundAt(key.cluster.clone(), port), key.clone())));
             nodes.push(NodeKey::Gateway(key.clone()));
             nodes.push(NodeKey::GatewayStatus(key.clone()));
         }
         Decoded::ListenerSet(set) => {
             nodes.push(NodeKey::ListenerSetStatus(key.clone()));
+            let ports = set.spec.listeners.iter().map(|listener| listener.port);
+            entries.extend(ports.map(|port| (IndexKey::BoundAt(key.cluster.clone(), port), key.clone())));
             entries.extend(set.gateway(key).map(|gateway| (IndexKey::ListenerSetsOf(gateway), key.clone())));
         }
         Decoded::OnDemand => nodes.push(NodeKey::Route(key.clone())),

@@ -1,6 +1,6 @@
 //! What nodes say to each other: plain data, no API and no Envoy types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proto::{ArcStr, Condition, Fault, GatewayAddress, Kind, Name, Proxies, ResourceKey};
@@ -309,6 +309,8 @@ pub(crate) enum BackendIr {
         /// Name of the policy that `tls` is of.
         policy: Option<Name>,
         tls: UpstreamTls,
+        /// Those that it leads to.
+        gateways: BTreeSet<ResourceKey>,
     },
     /// It is not there, or not usable: a `ResolvedRefs` reason and a sentence.
     Unresolved { reason: ArcStr, message: ArcStr },
@@ -321,6 +323,15 @@ impl BackendIr {
             BackendIr::Usable { protocol, .. } => *protocol,
             BackendIr::Unresolved { .. } => None,
         }
+    }
+
+    /// The Gateways that it leads to.
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = &ResourceKey> {
+        let gateways = match self {
+            BackendIr::Usable { gateways, .. } => Some(gateways),
+            BackendIr::Unresolved { .. } => None,
+        };
+        gateways.into_iter().flatten()
     }
 }
 

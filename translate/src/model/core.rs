@@ -14,11 +14,33 @@ pub(crate) struct Namespace {
     pub(crate) metadata: Meta,
 }
 
-/// A Service: only ports are read, endpoints come from EndpointSlices.
+/// A Service: ports are read, and whether it is a Gateway's; endpoints come from EndpointSlices.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Service {
     #[serde(default)]
+    metadata: ServiceMeta,
+    #[serde(default)]
     pub(crate) spec: ServiceSpec,
+}
+
+impl Service {
+    /// Names of the Gateways whose proxies it has, as it says or as it selects.
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = &ArcStr> {
+        [&self.metadata.labels, &self.spec.selector].into_iter().flatten().filter_map(|of| of.name.as_ref())
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct ServiceMeta {
+    labels: Option<OfGateway>,
+}
+
+/// Of labels, the one that proxies of a Gateway have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+struct OfGateway {
+    #[serde(rename = "gateway.networking.k8s.io/gateway-name")]
+    name: Option<ArcStr>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -27,6 +49,7 @@ pub(crate) struct ServiceSpec {
     #[serde(rename = "type")]
     pub(crate) kind: ArcStr,
     pub(crate) ports: Vec<ServicePort>,
+    selector: Option<OfGateway>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
