@@ -252,8 +252,8 @@ fn of_two_equal_names_the_first_is_in_effect_and_the_other_takes_over() {
     let first = source.batch();
     assert_eq!((first.faults, first.events.len()), (Some(Vec::new()), 1));
     assert_eq!(
-        source.handle.locate(&key("x"), "spec.ports[0].port"),
-        Some(Location { file: "b.yaml".into(), line: 16 })
+        source.handle.locate(&[(key("x"), "spec.ports[0].port".to_owned())]),
+        [Some(Location { file: "b.yaml".into(), line: 16 })]
     );
     source.write("a.yaml", &service("x", 1));
     assert_eq!(source.next()[0], "+Service default/x 3");
@@ -263,8 +263,10 @@ fn of_two_equal_names_the_first_is_in_effect_and_the_other_takes_over() {
 fn fields_are_located() {
     let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata:\n    name: l\n  spec:\n    type: X\n";
     let source = watch(&[("f.yaml", &(service("a", 1) + &service("b", 1))), ("l.yaml", list)]);
-    let line =
-        |name: &str, field: &str| source.handle.locate(&key(name), field).map(|location| location.line);
+    let line = |name: &str, field: &str| {
+        let places = source.handle.locate(&[(key(name), field.to_owned())]);
+        places[0].as_ref().map(|location| location.line)
+    };
     assert_eq!(line("b", "spec.ports[0].port"), Some(16));
     assert_eq!(line("b", "spec.ports[0].name"), Some(16));
     assert_eq!(line("b", "spec.selector"), Some(14));

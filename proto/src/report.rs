@@ -30,12 +30,26 @@ impl Condition {
         message: impl Into<ArcStr>,
     ) -> Self {
         let status = if holds { arcstr::literal!("True") } else { arcstr::literal!("False") };
-        Condition { kind: kind.into(), status, reason: reason.into(), message: message.into() }
+        Condition { kind: kind.into(), status, reason: reason.into(), message: bounded(message.into()) }
     }
 
     /// True if the status is `True`.
     pub fn holds(&self) -> bool {
         self.status == "True"
+    }
+}
+
+/// Kubernetes takes no status with a message of more than 32,768 characters, and people read no such ones.
+const LONGEST_MESSAGE: usize = 8192;
+
+fn bounded(message: ArcStr) -> ArcStr {
+    // As many bytes are at most as many characters.
+    if message.len() <= LONGEST_MESSAGE {
+        return message;
+    }
+    match message.char_indices().nth(LONGEST_MESSAGE - 1) {
+        Some((end, last)) if end + last.len_utf8() < message.len() => format!("{}…", &message[..end]).into(),
+        _ => message,
     }
 }
 
@@ -176,4 +190,19 @@ pub struct Report {
     pub key: ResourceKey,
     /// Its status; none if the object is gone or no longer ours.
     pub status: Option<ObjectStatus>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Condition, LONGEST_MESSAGE};
+
+    #[test]
+    fn a_message_is_never_longer_than_a_status_may_have() {
+        for (text, count) in [("ä", LONGEST_MESSAGE), ("ä", LONGEST_MESSAGE + 1), ("a", 40_000), ("a", 3)] {
+            let condition = Condition::new("Accepted", false, "Invalid", text.repeat(count));
+            let written = condition.message.chars().count();
+            assert_eq!(written, count.min(LONGEST_MESSAGE));
+            assert_eq!(condition.message.ends_with('…'), count > LONGEST_MESSAGE);
+        }
+    }
 }

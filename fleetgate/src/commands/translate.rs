@@ -43,8 +43,9 @@ pub(super) fn run(args: &Translate) -> anyhow::Result<bool> {
     for fault in &listing.faults {
         eprintln!("{fault}");
     }
-    for fault in &faults {
-        match listing.locate(&fault.object, &fault.field) {
+    let fields: Vec<_> = faults.iter().map(|fault| (fault.object.clone(), fault.field.clone())).collect();
+    for (fault, place) in faults.iter().zip(listing.locate(&fields)) {
+        match place {
             Some(place) => eprintln!("{}:{}: {fault}", place.file.display(), place.line),
             None => eprintln!("{fault}"),
         }

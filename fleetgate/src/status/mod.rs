@@ -2,6 +2,7 @@
 
 mod compare;
 mod elsewhere;
+mod fault_lines;
 mod faults;
 mod gateway;
 mod join;
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 use compare::{differs_in_routes_only, is_accepted};
 pub(crate) use elsewhere::{Elsewhere, Refused};
 use faults::FaultLog;
-pub(crate) use faults::Locate;
+pub(crate) use faults::{Field, Locate};
 use gateway::Gateway;
 use join::{Programming, Refusals, effective};
 use transitions::Transitions;
@@ -294,12 +295,16 @@ impl Statuses {
             view::object(key, &inner.effective(key, entry), &self.controller, Some(&entry.times))
         };
         let proxies = inner.gateways.iter().flat_map(|(key, gateway)| gateway.proxies_json(key));
-        json!({
+        let faults = inner.faults.all();
+        let mut status = json!({
             "revision": inner.revision.0,
             "objects": inner.objects.iter().map(object).collect::<Vec<_>>(),
             "proxies": proxies.collect::<Vec<_>>(),
-            "faults": inner.faults.to_json(),
-        })
+        });
+        // Files are read for it: nobody must wait for the lock meanwhile.
+        drop(inner);
+        status["faults"] = faults.to_json().into();
+        status
     }
 }
 

@@ -1,7 +1,9 @@
 use distribute::Feedback;
 use distribute::shard::Blame;
 use proto::report::{ListenerStatus, ParentStatus};
-use proto::{Condition, Delta, Kind, ObjectStatus, Put, Report, ResourceKey, Revision, XdsKey, XdsKind};
+use proto::{
+    Condition, Delta, Fault, Kind, ObjectStatus, Put, Report, ResourceKey, Revision, XdsKey, XdsKind,
+};
 use serde_json::Value;
 
 use super::Statuses;
@@ -27,7 +29,7 @@ fn gateway_report() -> Report {
 
 fn statuses() -> Statuses {
     let statuses = Statuses::new("c".into(), true);
-    statuses.listed(Box::new(|_, _| None));
+    statuses.listed(Box::new(|fields| vec![None; fields.len()]));
     statuses
 }
 
@@ -162,7 +164,7 @@ fn whoever_writes_statuses_gets_all_at_first_and_then_what_changed() {
 fn a_server_is_ready_before_its_proxies_are() {
     let statuses = Statuses::new("c".into(), true);
     assert_eq!(statuses.missing_to_serve(), ["the source has not been read yet"]);
-    statuses.listed(Box::new(|_, _| None));
+    statuses.listed(Box::new(|fields| vec![None; fields.len()]));
     statuses.published(&delta(5, vec![gateway_report()]));
     assert!(statuses.missing_to_serve().is_empty() && !statuses.missing().is_empty());
 }
@@ -272,4 +274,53 @@ fn what_a_proxy_refuses_is_the_same_wherever_it_is_connected() {
     refused(&host, &route);
     here.feedback(&Feedback::Disconnected { proxy: "p".into(), scope: gateway() }, &[]);
     assert_eq!(here.refused(), []);
+}
+
+fn faulty(name: &str, faults: usize) -> Report {
+    let key = ResourceKey::local(Kind::HTTP_ROUTE, "default", name);
+    let fault = |number| Fault {
+        object: key.clone(),
+        field: format!("spec.rules[{number}]"),
+        problem: "x".repeat(10_000),
+        remedy: "mend it".to_owned(),
+    };
+    let faults = (0..faults).map(fault).collect();
+    Report { key: key.clone(), status: Some(ObjectStatus { faults, ..ObjectStatus::default() }) }
+}
+
+/// Whoever waits for the lock waits for all edits; a disk may take any time.
+#[test]
+fn nobody_waits_while_faults_are_looked_for() {
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let statuses = std::sync::Arc::new(Statuses::new("c".into(), true));
+    statuses.listed(Box::new(move |fields| {
+        // Until the other end is dropped.
+        let _ = held.lock().unwrap().recv();
+        vec![Some(("f.yaml".into(), 7)); fields.len()]
+    }));
+    statuses.published(&delta(5, vec![faulty("bad", 6000)]));
+    let asking = std::thread::spawn({
+        let statuses = statuses.clone();
+        move || statuses.to_json()
+    });
+    for revision in 6..100 {
+        statuses.published(&delta(revision, vec![gateway_report()]));
+    }
+    drop(hold);
+    let shown = asking.join().unwrap();
+    assert!(shown["faults"].as_array().unwrap().iter().all(|fault| fault["line"] == 7));
+}
+
+#[test]
+fn of_an_object_only_so_many_faults_are_told() {
+    let statuses = statuses();
+    let reports = |faults: [usize; 2]| vec![faulty("a", faults[0]), faulty("b", faults[1])];
+    statuses.published(&delta(5, reports([6000, 20])));
+    let faults = statuses.to_json()["faults"].as_array().unwrap().clone();
+    assert_eq!(faults.len(), 41);
+    assert_eq!(faults[20]["problem"], "and 5980 more faults");
+    assert!(faults.iter().all(|fault| fault["problem"].as_str().unwrap().chars().count() <= 2049));
+    statuses.published(&delta(6, reports([0, 1])));
+    assert_eq!(statuses.to_json()["faults"].as_array().unwrap().len(), 1);
 }

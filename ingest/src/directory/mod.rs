@@ -2,13 +2,14 @@
 
 mod file;
 mod names;
+mod places;
 mod read;
 mod scan;
 mod settle;
 mod tree;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use proto::{ClusterId, Epoch, Event, ResourceKey};
@@ -70,8 +71,9 @@ pub struct Listing {
 
 impl Listing {
     /// As [`Handle::locate`].
-    pub fn locate(&self, key: &ResourceKey, field: &str) -> Option<Location> {
-        self.tree.locate(key, field)
+    pub fn locate(&self, fields: &[(ResourceKey, String)]) -> Vec<Option<Location>> {
+        let sought: Vec<_> = fields.iter().map(|(key, _)| self.tree.sought(key)).collect();
+        locate(fields, &sought, &self.tree.root, self.tree.limits())
     }
 }
 
@@ -152,11 +154,29 @@ fn readable(options: &Options) -> Result<(), Error> {
 }
 
 impl Handle {
-    /// Where a field of an object, e.g. `spec.rules[0].matches[1].path.value`, or its closest ancestor,
-    /// is written. Reads the file again; none if the object is not in it any more.
-    pub fn locate(&self, key: &ResourceKey, field: &str) -> Option<Location> {
-        self.tree.read().unwrap_or_else(PoisonError::into_inner).locate(key, field)
+    /// Where fields of objects, e.g. `spec.rules[0].matches[1].path.value`, or their closest ancestors,
+    /// are written. Reads the files again, each once, while the source goes on; none for objects that are not in
+    /// them any more.
+    pub fn locate(&self, fields: &[(ResourceKey, String)]) -> Vec<Option<Location>> {
+        let (sought, root, limits) = {
+            let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+            let sought: Vec<_> = fields.iter().map(|(key, _)| tree.sought(key)).collect();
+            (sought, tree.root.clone(), tree.limits().clone())
+        };
+        locate(fields, &sought, &root, &limits)
     }
+}
+
+fn locate(
+    fields: &[(ResourceKey, String)],
+    sought: &[Option<places::Sought>],
+    root: &Path,
+    limits: &Limits,
+) -> Vec<Option<Location>> {
+    places::locate(fields, sought, &mut |file| match read::read(&root.join(file), limits) {
+        read::Read::Text(text, _) => Some(text),
+        _ => None,
+    })
 }
 
 impl Drop for Handle {

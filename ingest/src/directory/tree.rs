@@ -10,12 +10,12 @@ use proto::{ContentHash, ResourceKey};
 use rustc_hash::{FxHashMap, FxHashSet};
 use zeroize::Zeroizing;
 
+use super::Options;
 use super::file::{Compared, DocumentId, KEPT, RelativePath, SourceFile};
 use super::names::is_json;
+use super::places::Sought;
 use super::read::{Read, Stamp, read};
-use super::{Location, Options};
 use crate::object::{Fresh, ObjectState};
-use crate::yaml::{Lines, split};
 use crate::{KeyStore, Limits, Place, SourceFault};
 
 /// The state of the source.
@@ -352,29 +352,15 @@ impl Tree {
         document.map_or(1, |document| document.content_line)
     }
 
-    /// See [`super::Handle::locate`].
-    pub(super) fn locate(&self, key: &ResourceKey, field: &str) -> Option<Location> {
+    /// Where an object is, if it is in a file.
+    pub(super) fn sought(&self, key: &ResourceKey) -> Option<Sought> {
         let winner = self.winner(key)?;
         let file = self.files.get(&winner.file)?;
-        let Read::Text(text, _) = read(&self.root.join(&winner.file), self.limits()) else { return None };
-        let item = winner.item.map(|n| n as usize);
-        let at = |line| Some(Location { file: winner.file.to_path_buf(), line });
-        if is_json(&winner.file) {
-            return at(1 + Lines::of(&text).line(item, field));
-        }
-        let chunks = split(&text);
-        let known = file.documents.iter().position(|document| document.id == winner.document);
-        let unchanged = known.and_then(|n| {
-            let hash = file.documents[n].hash;
-            chunks.get(n).filter(|chunk| ContentHash::of(chunk.text.as_bytes()) == hash)
-        });
-        if let Some(chunk) = unchanged {
-            return at(chunk.first_line + Lines::of(chunk.text).line(item, field));
-        }
-        chunks.iter().find_map(|chunk| {
-            let lines = chunk.text.contains(key.name.as_str()).then(|| Lines::of(chunk.text))?;
-            let same = lines.name(item) == Some(key.name.as_str());
-            same.then(|| at(chunk.first_line + lines.line(item, field)))?
+        let position = file.documents.iter().position(|document| document.id == winner.document);
+        Some(Sought {
+            file: winner.file.clone(),
+            document: position.map(|position| (position, file.documents[position].hash)),
+            item: winner.item.map(|n| n as usize),
         })
     }
 }

@@ -17,9 +17,24 @@ struct Node {
     children: Vec<(String, usize, Node)>,
 }
 
+#[cfg(test)]
+std::thread_local! {
+    static PARSED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
+impl Lines {
+    /// Documents that this thread has read.
+    pub(crate) fn parsed() -> usize {
+        PARSED.with(std::cell::Cell::get)
+    }
+}
+
 impl Lines {
     /// Reads a document as far as it can be read.
     pub(crate) fn of(text: &str) -> Lines {
+        #[cfg(test)]
+        PARSED.with(|parsed| parsed.set(parsed.get() + 1));
         let mut parser = Parser::new_from_str(text);
         while let Some(Ok((event, span))) = parser.next_event() {
             if is_node(&event) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use ingest::directory;
-use proto::{ClusterId, ResourceKey};
+use proto::ClusterId;
 use tokio::sync::watch;
 
 use super::limits;
@@ -16,6 +16,7 @@ use crate::args::Standalone;
 use crate::envoy::{self, Fleet, Stop};
 use crate::listen::Listen;
 use crate::state_dir::{self, StateDir};
+use crate::status::Field;
 use crate::token::Tokens;
 
 /// Runs until SIGTERM or ctrl-c.
@@ -62,8 +63,9 @@ pub(super) async fn run(args: Standalone, config: PathBuf) -> anyhow::Result<()>
         let wanted = pipeline.statuses.wanted();
         (end, tokio::spawn(envoy::supervise(fleet, wanted, ended, args.keep_envoys)))
     });
-    let locate = move |key: &ResourceKey, field: &str| {
-        handle.locate(key, field).map(|location| (location.file, location.line))
+    let locate = move |fields: &[Field]| {
+        let places = handle.locate(fields).into_iter();
+        places.map(|place| place.map(|location| (location.file, location.line))).collect()
     };
     let mode = Mode {
         batches,

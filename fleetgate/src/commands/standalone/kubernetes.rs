@@ -26,6 +26,7 @@ use crate::kubernetes::proxies::Settings;
 use crate::kubernetes::{Replica, configuration, connect, reached_at, withdraw};
 use crate::pki::{Authority, ReplicaTls, ServerTls, gateway_of, open_authority};
 use crate::state_dir::{self, StateDir};
+use crate::status::Field;
 use crate::time::now;
 
 /// How long a start may wait for the API server: less than a liveness probe waits for us.
@@ -99,9 +100,9 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let listener = Listener::Tls(xds, tls.configurations());
     tasks.spawn(tls.renew(authorities));
     // Objects of an API server have no files.
-    let locate = move |_: &ResourceKey, _: &str| {
+    let locate = move |fields: &[Field]| {
         let _source = &handle;
-        None
+        vec![None; fields.len()]
     };
     let mode = Mode {
         batches,
