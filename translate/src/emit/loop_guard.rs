@@ -6,7 +6,6 @@ use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendA
 use envoy_types::pb::envoy::config::core::v3::{DataSource, HeaderValue, HeaderValueOption};
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
-use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{DirectResponseAction, HeaderMatcher, Route, RouteMatch};
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
@@ -24,20 +23,7 @@ const ANSWER: &str =
 /// Makes a route count, and puts one before it that ends what has come too often.
 pub(super) fn guarded(mut route: Route) -> [Route; 2] {
     let end = end(route.r#match.clone().unwrap_or_default());
-    let is_ours = |name: &str| name.eq_ignore_ascii_case(HEADER);
-    let of_ours =
-        |option: &HeaderValueOption| option.header.as_ref().is_some_and(|header| is_ours(&header.key));
-    // A filter that takes the header away would have requests go round for ever.
-    route.request_headers_to_remove.retain(|name| !is_ours(name));
-    route.request_headers_to_add.retain(|option| !of_ours(option));
-    if let Some(Action::Route(action)) = &mut route.action
-        && let Some(ClusterSpecifier::WeightedClusters(weighted)) = &mut action.cluster_specifier
-    {
-        for cluster in &mut weighted.clusters {
-            cluster.request_headers_to_remove.retain(|name| !is_ours(name));
-            cluster.request_headers_to_add.retain(|option| !of_ours(option));
-        }
-    }
+    // Users cannot write this header: see `features/header_names.rs`.
     route.request_headers_to_add.push(HeaderValueOption {
         header: Some(HeaderValue { key: HEADER.to_owned(), value: ID.to_owned(), ..HeaderValue::default() }),
         append_action: HeaderAppendAction::AppendIfExistsOrAdd.into(),
