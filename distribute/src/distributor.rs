@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use proto::{Delta, Kind, Put, ResourceKey, Revision, XdsKey};
+use proto::{Delta, Kind, Put, Report, ResourceKey, Revision, XdsKey};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc};
 
@@ -222,7 +222,13 @@ impl Distributor {
             scopes.entry(&key.scope).or_default().1.push(key);
         }
         // A Gateway may have nothing to serve, and its proxies wait to be told so.
-        for report in delta.reports.iter().filter(|r| r.key.kind == Kind::GATEWAY && r.status.is_some()) {
+        // Of one whose class is nowhere there are no conditions: nobody knows whose it is, and its proxies keep
+        // what they have.
+        let is_ours = |report: &&Report| {
+            report.key.kind == Kind::GATEWAY
+                && report.status.as_ref().is_some_and(|status| !status.conditions.is_empty())
+        };
+        for report in delta.reports.iter().filter(is_ours) {
             if !scopes.contains_key(&report.key) && !lock(&self.shared(&report.key).scope).is_complete() {
                 scopes.entry(&report.key).or_default();
             }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use proto::{Kind, ResourceKey};
+use proto::{ArcStr, Kind, ResourceKey};
 
+use crate::kubernetes::installation::{CONTROLLER, Installation, controller_name};
 use crate::listen::{Listen, loopback};
 
 mod check;
@@ -138,6 +139,16 @@ pub(crate) struct Kubernetes {
     pub(crate) cluster: Cluster,
     #[command(flatten)]
     pub(crate) watched: Watched,
+    /// The controllerName of the GatewayClasses that are its own: another one for each installation in a cluster
+    #[arg(long, value_name = "NAME", env = "FLEETGATE_CONTROLLER_NAME", default_value = CONTROLLER,
+          value_parser = controller_name)]
+    pub(crate) controller_name: ArcStr,
+    /// What this installation is called: the name of its Deployment, the same for all replicas
+    #[arg(long, value_name = "NAME", env = "FLEETGATE_INSTALLATION", default_value = "fleetgate")]
+    pub(crate) installation: String,
+    /// The pod that it runs in, if it does
+    #[arg(long, value_name = "NAME", env = "FLEETGATE_POD")]
+    pub(crate) pod: Option<String>,
     /// Image of the proxies, for which GatewayParameters name no other
     #[arg(long, value_name = "IMAGE", env = "FLEETGATE_PROXY_IMAGE", default_value = PROXY_IMAGE)]
     pub(crate) proxy_image: String,
@@ -150,6 +161,17 @@ pub(crate) struct Kubernetes {
     /// Where other replicas ask what hangs on this one, with mutual TLS; they are told the address by a Lease
     #[arg(long, value_name = "IP:PORT", env = "FLEETGATE_REPLICA_LISTEN", default_value = "0.0.0.0:18005")]
     pub(crate) replica_listen: SocketAddr,
+}
+
+impl Kubernetes {
+    /// Which installation it is.
+    pub(crate) fn installation(&self) -> Installation {
+        Installation {
+            namespace: self.cluster.namespace.clone(),
+            name: self.installation.clone(),
+            controller: self.controller_name.clone(),
+        }
+    }
 }
 
 /// A cluster, and fleetgate's place in it.

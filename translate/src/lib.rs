@@ -30,6 +30,9 @@ pub use engine::{Engine, StageStats, Stats};
 pub use env::{Env, Placement};
 pub use model::{KINDS, validate};
 
+/// Annotation of a GatewayClass that does not exist any more and is kept in effect, with value `true`.
+pub const KEPT_CLASS: &str = "fleetgate.dev/kept";
+
 /// All pieces and statuses of one state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {

@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::{
     },
 };
 use prost::Message;
-use proto::{Delta, ObjectStatus, Report, Revision, XdsKey, XdsKind};
+use proto::{Condition, Delta, ObjectStatus, Report, Revision, XdsKey, XdsKind};
 use tonic::{Code, codegen::tokio_stream};
 
 use crate::{
@@ -281,13 +281,21 @@ async fn a_gateway_without_resources_is_told_so() {
     client.subscribe(ResourceType::Cluster, &[]).await;
     client.subscribe(ResourceType::Listener, &[]).await;
     client.quiet().await;
-    let report = Report { key: gateway("web"), status: Some(ObjectStatus::default()) };
-    server.distributor.publish(&Delta { reports: vec![report], ..delta(1, Vec::new(), Vec::new()) });
+    let told = |revision, conditions| {
+        let status = ObjectStatus { conditions, ..ObjectStatus::default() };
+        let report = Report { key: gateway("web"), status: Some(status) };
+        Delta { reports: vec![report], ..delta(revision, Vec::new(), Vec::new()) }
+    };
+    // One without conditions may be anybody's: what its proxies have is not taken from them.
+    server.distributor.publish(&told(1, Vec::new()));
+    client.quiet().await;
+    let accepted = Condition::new("Accepted", true, "Accepted", "");
+    server.distributor.publish(&told(2, vec![accepted]));
     // An Envoy is not ready before both are answered.
     for _ in 0..2 {
         let answer = client.next().await;
         assert!(answer.resources.is_empty() && answer.removed_resources.is_empty());
         client.ack(&answer).await;
     }
-    server.acked(1).await;
+    server.acked(2).await;
 }

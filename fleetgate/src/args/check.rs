@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use proto::ArcStr;
+
+use crate::kubernetes::installation::{CONTROLLER, controller_name};
 
 use super::Watched;
 
@@ -25,6 +28,10 @@ pub(crate) struct Check {
     pub(crate) namespace: String,
     #[command(flatten)]
     pub(crate) watched: Watched,
+    /// The controllerName of the GatewayClasses that are its own
+    #[arg(long, value_name = "NAME", env = "FLEETGATE_CONTROLLER_NAME", default_value = CONTROLLER,
+          value_parser = controller_name)]
+    pub(crate) controller_name: ArcStr,
     /// Whose rights to ask for: a ServiceAccount in that namespace [default: your own]
     #[arg(long, value_name = "NAME")]
     pub(crate) service_account: Option<String>,

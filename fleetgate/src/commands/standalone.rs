@@ -1,5 +1,6 @@
 //! `fleetgate standalone`: the whole pipeline in one process.
 
+mod classes;
 mod directory;
 mod kubernetes;
 mod leading;

@@ -184,10 +184,8 @@ fn xds_cluster(xds: Xds<'_>) -> Value {
         Xds::Remote { host, issued, .. } => Some((host, inline(host, issued))),
         Xds::Files { host, dir, .. } => Some((host, in_files(dir))),
     };
-    let by_name = remote.as_ref().is_some_and(|(host, _)| !is_ip(host));
     let mut cluster = json!({
         "name": XDS_CLUSTER,
-        "type": if by_name { "STRICT_DNS" } else { "STATIC" },
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": XDS_CLUSTER,
@@ -197,7 +195,7 @@ fn xds_cluster(xds: Xds<'_>) -> Value {
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             "explicit_http_config": {"http2_protocol_options": {
                 // A half-dead connection must not look like a quiet control plane.
-                "connection_keepalive": {"interval": "10s", "timeout": "5s"},
+                "connection_keepalive": {"interval": "3s", "timeout": "5s"},
             }},
         }},
     });
@@ -207,12 +205,37 @@ fn xds_cluster(xds: Xds<'_>) -> Value {
     }
     if let Some((host, context)) = remote {
         cluster["transport_socket"] = mutual_tls(host, context);
-        if by_name {
-            // Envoy's own default would take IPv6 alone where a name has both.
-            cluster["dns_lookup_family"] = "V4_PREFERRED".into();
+        if !is_ip(host) {
+            cluster["cluster_type"] = by_name();
+            return cluster;
         }
     }
+    cluster["type"] = "STATIC".into();
     cluster
+}
+
+/// How a name is resolved. A control plane that is installed anew has another address, and nobody tells; jitter keeps
+/// proxies from asking at the same moment.
+fn by_name() -> Value {
+    json!({
+        "name": "envoy.clusters.dns",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster",
+            "dns_refresh_rate": "2s",
+            "dns_failure_refresh_rate": {"base_interval": "0.5s", "max_interval": "2s"},
+            "dns_jitter": "1s",
+            // Envoy's own default would take IPv6 alone where a name has both.
+            "dns_lookup_family": "V4_PREFERRED",
+            // Envoy's own resolver reads /etc/hosts once a minute, and waits up to 75 s for a DNS server that is silent.
+            "typed_dns_resolver_config": {
+                "name": "envoy.network.dns_resolver.getaddrinfo",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig",
+                    "num_retries": 1,
+                },
+            },
+        },
+    })
 }
 
 fn is_ip(host: &str) -> bool {

@@ -1,7 +1,10 @@
 //! The way to an API server, and what is deployed with it.
 
+pub(crate) mod classes;
 pub(crate) mod events;
+pub(crate) mod installation;
 pub(crate) mod lease;
+pub(crate) mod pod;
 pub(crate) mod proxies;
 mod replicas;
 

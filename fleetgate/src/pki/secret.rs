@@ -18,6 +18,8 @@ use crate::kubernetes::watching;
 /// Name of the Secret: `tls.crt` and `tls.key` of the authority that signs, `ca.crt` with others to trust. One of the
 /// user's own, say of a cert-manager Certificate with `isCA`, is taken as it is.
 pub(crate) const NAME: &str = "fleetgate-xds-ca";
+/// Label of one that we made.
+const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "fleetgate");
 /// Pause after the watch of it failed.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -48,7 +50,7 @@ async fn make(secrets: &Api<Secret>) -> anyhow::Result<Secret> {
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(NAME.to_owned()),
-            labels: Some([("app.kubernetes.io/managed-by".to_owned(), "fleetgate".to_owned())].into()),
+            labels: Some([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())].into()),
             ..ObjectMeta::default()
         },
         type_: Some("kubernetes.io/tls".to_owned()),
@@ -72,17 +74,57 @@ fn authority(secret: &Secret) -> anyhow::Result<Authority> {
     Authority::open(needed("tls.crt")?, needed("tls.key")?, part("ca.crt").unwrap_or_default())
 }
 
+/// Without it the next process would make another authority, which no proxy trusts until it has a new certificate. The
+/// user's own is theirs to make again.
+async fn make_again(secrets: &Api<Secret>, gone: &Secret) {
+    if gone.labels().get(MANAGED_BY.0).is_none_or(|manager| manager != MANAGED_BY.1) {
+        return tracing::error!(
+            "Secret {NAME} is gone, which somebody else made: make it again; a fleetgate that starts meanwhile makes an \
+             authority of its own, and proxies get other certificates"
+        );
+    }
+    let secret = Secret {
+        metadata: ObjectMeta {
+            name: Some(NAME.to_owned()),
+            labels: gone.metadata.labels.clone(),
+            annotations: gone.metadata.annotations.clone(),
+            ..ObjectMeta::default()
+        },
+        type_: gone.type_.clone(),
+        data: gone.data.clone(),
+        ..Secret::default()
+    };
+    match secrets.create(&PostParams::default(), &secret).await {
+        // Another replica was first.
+        Err(kube::Error::Api(status)) if status.code == 409 => {}
+        Ok(_) => {
+            tracing::warn!("Secret {NAME} was deleted: it is made again as it was, for the proxies trust it")
+        }
+        Err(error) => tracing::error!("Secret {NAME} was deleted, and cannot be made again: {error}"),
+    }
+}
+
 /// Ends when nobody wants to know any more.
 async fn follow(secrets: Api<Secret>, sender: watch::Sender<Arc<Authority>>) {
     let configuration = watching().fields(&format!("metadata.name={NAME}"));
-    let mut events = std::pin::pin!(watcher(secrets, configuration));
-    let mut version = None;
+    let mut events = std::pin::pin!(watcher(secrets.clone(), configuration));
+    let (mut version, mut last): (_, Option<Secret>) = (None, None);
+    let mut listed = false;
     while let Some(event) = events.next().await {
         if sender.is_closed() {
             return;
         }
         match event {
+            Ok(Event::Init) => listed = false,
+            Ok(Event::Delete(secret)) => make_again(&secrets, &secret).await,
+            Ok(Event::InitDone) => {
+                if let Some(secret) = last.as_ref().filter(|_| !listed) {
+                    make_again(&secrets, secret).await;
+                }
+            }
             Ok(Event::Apply(secret) | Event::InitApply(secret)) => {
+                listed = true;
+                last = Some(secret.clone());
                 if version.replace(secret.resource_version()) == Some(secret.resource_version()) {
                     continue;
                 }
@@ -102,7 +144,6 @@ async fn follow(secrets: Api<Secret>, sender: watch::Sender<Arc<Authority>>) {
                     }
                 }
             }
-            Ok(_) => {}
             Err(error) => {
                 tracing::warn!("Secret {NAME} cannot be watched: {error}; it is tried again");
                 tokio::time::sleep(PAUSE).await;

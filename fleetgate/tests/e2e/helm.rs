@@ -127,8 +127,8 @@ fn charts_are_installed_used_upgraded_rolled_back_and_removed() {
     let _ = echo.kill();
     let _ = echo.wait();
     bed.shell(&format!("helm uninstall fleetgate {NS} --wait; helm uninstall fleetgate-crds {NS} --wait"));
-    let left = bed.run("kubectl get gatewayclass fleetgate clusterrole/fleetgate");
-    assert!(!left.status.success());
+    assert!(!bed.run("kubectl get clusterrole fleetgate-fleetgate-system").status.success());
+    bed.shell("kubectl get gatewayclass fleetgate");
     bed.shell("kubectl get crd gatewayparameters.gateway.gloo.solo.io");
     bed.shell(&format!("kubectl get secret fleetgate-xds-ca {NS}"));
 }

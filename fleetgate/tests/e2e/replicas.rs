@@ -1,10 +1,11 @@
 //! Two replicas of the control plane: both serve xDS, one writes statuses and deploys.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::harness::Bed;
+use crate::harness::{Bed, PATIENCE};
 
 const NS: &str = "-n fleetgate-system";
 /// With these many Gateways, hardly ever all their proxies are connected to the replica that leads.
@@ -53,6 +54,7 @@ fn one_of_two_replicas_leads_and_the_other_takes_over() {
         );
         bed.shell(&format!("for i in $(seq 600); do [ \"$({programmed})\" = 'True 2' ] && exit; sleep 0.1; done; {programmed}; exit 1"));
     }
+    a_leader_that_is_gone_is_not_waited_for(&bed);
     a_gateway_that_moved_away_meanwhile_keeps_nothing(&bed);
 }
 
@@ -146,6 +148,17 @@ fn one_that_does_not_answer_is_named(bed: &Bed, pod: &str) {
          exit; sleep 0.1; done; {fleetgate} get proxies --kubernetes --pod {pod}; exit 1"
     ));
     bed.shell(&format!("kubectl delete lease fleetgate-replica-ghost {NS}"));
+}
+
+/// Its pod goes without a chance to give the Lease back.
+fn a_leader_that_is_gone_is_not_waited_for(bed: &Bed) {
+    let first = leader(bed);
+    let begun = Instant::now();
+    bed.shell(&format!("kubectl delete pod {first} {NS} --force --grace-period=0"));
+    while leader(bed) == first {
+        assert!(begun.elapsed() < PATIENCE, "nobody else leads");
+    }
+    eprintln!("another replica leads after {} ms", begun.elapsed().as_millis());
 }
 
 /// It changes its class while no replica runs; the others keep what they have.

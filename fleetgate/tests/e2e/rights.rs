@@ -253,9 +253,10 @@ fn exercised(request: &Value) -> Vec<Right> {
 /// What the roles of the chart grant.
 fn granted(bed: &Bed) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    for (namespace, role) in
-        [("", bed.object("clusterrole fleetgate")), (NS, bed.object(&format!("role fleetgate -n {NS}")))]
-    {
+    for (namespace, role) in [
+        ("", bed.object("clusterrole fleetgate-fleetgate-system")),
+        (NS, bed.object(&format!("role fleetgate -n {NS}"))),
+    ] {
         for rule in role["rules"].as_array().unwrap() {
             let words = |field: &str| -> Vec<String> {
                 rule[field].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()

@@ -27,6 +27,10 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     );
     let faults = parameters.clone().err().into_iter().collect();
     let mut output = Output::of(Value::Class(parameters));
+    if class.is_kept() {
+        // There is nothing to write a status to; its Gateways tell.
+        return output;
+    }
     output.report = Some(Box::new(Report {
         key: key.clone(),
         status: Some(ObjectStatus {

@@ -13,15 +13,18 @@ use super::{
 use crate::engine::{Cx, Output};
 use crate::env::Placement;
 use crate::graph::{GatewayIr, IndexKey, ListenerIr, NodeKey, Scheme, Value, Verdict};
-use crate::model::Gateway;
+use crate::model::{Gateway, GatewayClass};
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let Some(gateway) = cx.object::<Gateway>(key) else { return Output::of(Value::Absent) };
     let class = key.sibling(Kind::GATEWAY_CLASS, "", gateway.spec.gateway_class_name.clone());
-    let Some(Value::Class(parameters)) = cx.node(NodeKey::Class(class)) else {
+    let Some(Value::Class(parameters)) = cx.node(NodeKey::Class(class.clone())) else {
         return Output::of(Value::Absent);
     };
-    let ir = resolve(key, &gateway, &parameters.clone(), cx);
+    let mut ir = resolve(key, &gateway, &parameters.clone(), cx);
+    if cx.object::<GatewayClass>(&class).is_some_and(|class| class.is_kept()) {
+        tell_kept(key, &class.name, &mut ir);
+    }
     let mut output = Output::of(Value::Absent);
     if ir.serves {
         for listener in ir.listeners.iter().filter(|listener| listener.table.is_some()) {
@@ -42,6 +45,14 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     }
     output.value = Value::Gateway(Arc::new(ir));
     output
+}
+
+/// Its class is gone, and it goes on.
+fn tell_kept(key: &ResourceKey, class: &str, ir: &mut GatewayIr) {
+    let problem = format!("GatewayClass {class} does not exist; what it said before stays in effect");
+    let fault = fault(key, "spec.gatewayClassName", problem, "create it again, or delete the Gateway");
+    ir.accepted.message = format!("{}; {}", ir.accepted.message, sentence(&fault)).into();
+    ir.faults.push(fault);
 }
 
 fn resolve(key: &ResourceKey, gateway: &Gateway, class: &ClassParameters, cx: &mut Cx<'_>) -> GatewayIr {

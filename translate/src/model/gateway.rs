@@ -12,7 +12,16 @@ use super::listener_filters::ListenerFilters;
 /// <https://gateway-api.sigs.k8s.io/api-types/gatewayclass/>
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct GatewayClass {
+    #[serde(default)]
+    metadata: Annotated,
     pub(crate) spec: GatewayClassSpec,
+}
+
+impl GatewayClass {
+    /// True if it does not exist any more.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.metadata.annotations.get(crate::KEPT_CLASS).is_some_and(|value| value == "true")
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

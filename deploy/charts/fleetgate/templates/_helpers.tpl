@@ -94,6 +94,31 @@ app.kubernetes.io/component: control-plane
 {{- end }}
 {{- end }}
 
+{{- /* Of objects that are in no namespace: releases of one name may be in several. */}}
+{{- define "fleetgate.clusterName" -}}
+{{- printf "%s-%s" (include "fleetgate.fullname" .) .Release.Namespace | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* The Lease that says who leads: as fleetgate names it. */}}
+{{- define "fleetgate.lease" -}}
+{{- if eq .Values.controllerName "fleetgate.dev/gateway" }}fleetgate{{ else }}fleetgate.{{ replace "/" "." .Values.controllerName }}{{ end }}
+{{- end }}
+
+{{- /* True if the class is to be made: one that another release left behind, or made, stays as it is. */}}
+{{- define "fleetgate.makesClass" -}}
+{{- $class := dict }}
+{{- if .Values.gatewayClass.create }}
+{{- $class = lookup "gateway.networking.k8s.io/v1" "GatewayClass" "" .Values.gatewayClass.name | default dict }}
+{{- $controller := dig "spec" "controllerName" .Values.controllerName $class }}
+{{- if ne $controller .Values.controllerName }}
+{{- fail (printf "GatewayClass %s is there already, of controllerName %s: set gatewayClass.name to another name" .Values.gatewayClass.name $controller) }}
+{{- end }}
+{{- $release := dig "metadata" "annotations" "meta.helm.sh/release-name" "" $class }}
+{{- $namespace := dig "metadata" "annotations" "meta.helm.sh/release-namespace" "" $class }}
+{{- if or (not $class) (and (eq $release .Release.Name) (eq $namespace .Release.Namespace)) }}true{{ end }}
+{{- end }}
+{{- end }}
+
 {{- define "fleetgate.claimName" -}}
 {{- default (printf "%s-state" (include "fleetgate.fullname" .)) .Values.state.persistence.existingClaim }}
 {{- end }}

@@ -3,14 +3,13 @@
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use serde_json::Value;
-use translate::Env;
 
 use super::definitions::Definition;
 use super::finding::Finding;
 
 const CHECK: &str = "GatewayClass";
 
-pub(super) async fn check(client: &Client, definitions: &[Definition]) -> Finding {
+pub(super) async fn check(client: &Client, definitions: &[Definition], controller: &str) -> Finding {
     let found = definitions.iter().find(|definition| definition.plural == "gatewayclasses");
     let Some((definition, version)) = found.and_then(|found| Some((found, found.version()?))) else {
         return Finding::fail(CHECK, "cannot be looked for", "install the Gateway API first");
@@ -26,7 +25,7 @@ pub(super) async fn check(client: &Client, definitions: &[Definition]) -> Findin
     match api.list(&ListParams::default()).await {
         Ok(list) => {
             let named = |object: DynamicObject| (object.metadata.name.unwrap_or_default(), object.data);
-            judge(&list.items.into_iter().map(named).collect::<Vec<_>>(), &Env::default().controller_name)
+            judge(&list.items.into_iter().map(named).collect::<Vec<_>>(), controller)
         }
         Err(error) => Finding::fail(CHECK, error.to_string(), "grant listing of GatewayClasses"),
     }
@@ -40,7 +39,8 @@ fn judge(classes: &[(String, Value)], controller: &str) -> Finding {
         return Finding::warn(
             CHECK,
             format!("none has controllerName {controller}"),
-            "install the chart fleetgate, which makes one (gatewayClass.create), or make one",
+            "install the chart fleetgate, which makes one (gatewayClass.create), or make one; \
+             of another controllerName, say --controller-name",
         );
     }
     let told = |object: &Value| {

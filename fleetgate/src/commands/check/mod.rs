@@ -20,13 +20,16 @@ use reviews::Subject;
 use super::print;
 use crate::args::{Check, Cluster};
 use crate::kubernetes::connect;
+use crate::kubernetes::installation::Installation;
 
 /// True if nothing failed.
 pub(super) async fn run(args: Check) -> anyhow::Result<bool> {
-    let Check { kubeconfig, context, namespace, watched, service_account, output } = args;
+    let Check { kubeconfig, context, namespace, watched, controller_name, service_account, output } = args;
     let cluster = Cluster { kubeconfig, context, namespace: namespace.clone(), xds_service: None };
+    let name = "fleetgate".to_owned();
+    let installation = Installation { namespace, name, controller: controller_name };
     let findings = match connect(&cluster).await {
-        Ok(client) => look(&client, &namespace, &watched.names(), service_account).await,
+        Ok(client) => look(&client, &installation, &watched.names(), service_account).await,
         Err(error) => vec![Finding::fail(
             "API server",
             format!("{error:#}"),
@@ -42,7 +45,7 @@ pub(super) async fn run(args: Check) -> anyhow::Result<bool> {
 
 async fn look(
     client: &Client,
-    namespace: &str,
+    installation: &Installation,
     watched: &[String],
     service_account: Option<String>,
 ) -> Vec<Finding> {
@@ -50,10 +53,11 @@ async fn look(
     let definitions = definitions::ask(client).await;
     findings.extend(definitions.iter().map(definitions::judge));
     let subject = match service_account {
-        Some(name) => Subject::ServiceAccount { namespace: namespace.to_owned(), name },
+        Some(name) => Subject::ServiceAccount { namespace: installation.namespace.clone(), name },
         None => Subject::Oneself,
     };
-    findings.extend(reviews::check(client, &subject, rights::needed(namespace, watched)).await);
-    findings.push(class::check(client, &definitions).await);
+    let rights = rights::needed(&installation.namespace, watched, &installation.lease());
+    findings.extend(reviews::check(client, &subject, rights).await);
+    findings.push(class::check(client, &definitions, &installation.controller).await);
     findings
 }

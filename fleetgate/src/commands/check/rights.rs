@@ -26,10 +26,13 @@ const DEPLOYED: [(&str, &str); 7] = [
 /// Told of objects that change state.
 const EVENTS: (&str, &str) = ("events.k8s.io", "events");
 
-/// In fleetgate's own namespace: its authority is read, and made if it is missing; one replica leads, and says so.
-const OWN: [(&str, &str, Option<&str>, &[&str]); 4] = [
+/// In fleetgate's own namespace: its authority is read, and made if it is missing; one replica leads, and says so; Leases
+/// go with their Deployment and pods.
+const OWN: [(&str, &str, Option<&str>, &[&str]); 6] = [
     ("", "secrets", Some(AUTHORITY), &["get", "list", "watch"]),
     ("", "secrets", None, &["create"]),
+    ("", "pods", None, &["get"]),
+    ("apps", "deployments", None, &["get"]),
     ("coordination.k8s.io", "leases", None, &["get", "list", "watch", "create", "update", "patch", "delete"]),
     (EVENTS.0, EVENTS.1, None, &["create"]),
 ];
@@ -47,8 +50,9 @@ pub(super) struct Right {
     pub(super) verb: &'static str,
 }
 
-/// All that fleetgate in this namespace needs to watch these namespaces; all of them if none is named.
-pub(super) fn needed(namespace: &str, watched: &[String]) -> BTreeSet<Right> {
+/// All that fleetgate in this namespace needs to watch these namespaces; all of them if none is named. Its replicas lead
+/// by a Lease of this name.
+pub(super) fn needed(namespace: &str, watched: &[String], lease: &str) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
     let mut add =
         |place: Option<&str>, group: &str, resource: &str, name: Option<&str>, verbs: &[&'static str]| {
@@ -87,5 +91,9 @@ pub(super) fn needed(namespace: &str, watched: &[String]) -> BTreeSet<Right> {
     for (group, plural, name, verbs) in OWN {
         add(Some(namespace), group, plural, name, verbs);
     }
+    // The finalizer of classes that are in use.
+    add(None, "gateway.networking.k8s.io", "gatewayclasses", None, &["patch"]);
+    // Whether another installation has the same controllerName.
+    add(None, "coordination.k8s.io", "leases", Some(lease), &["list"]);
     rights
 }

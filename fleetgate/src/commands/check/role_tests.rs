@@ -50,7 +50,7 @@ fn pairs(left: &[String], right: &[String]) -> Vec<(String, String)> {
 
 fn the_roles_grant_what_is_needed_and_no_more(set: &str, watched: &[&str]) {
     let watched: Vec<String> = watched.iter().map(|name| (*name).to_owned()).collect();
-    let needed: BTreeSet<Grant> = needed("infra", &watched)
+    let needed: BTreeSet<Grant> = needed("infra", &watched, "fleetgate")
         .into_iter()
         .map(|right| {
             let Right { namespace, group, resource, name, verb } = right;

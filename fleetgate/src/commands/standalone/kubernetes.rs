@@ -19,9 +19,11 @@ use super::leading::Leading;
 use super::limits;
 use super::pipeline::{Mode, Pipeline};
 use crate::admin;
-use crate::args::{Cluster, Standalone};
+use crate::args::{Cluster, Kubernetes, Standalone};
 use crate::kubernetes::events::Reporter;
+use crate::kubernetes::installation::{Claim, Installation, claim};
 use crate::kubernetes::lease::{Candidate, release};
+use crate::kubernetes::pod::OwnPod;
 use crate::kubernetes::proxies::Settings;
 use crate::kubernetes::{Replica, configuration, connect, reached_at, withdraw};
 use crate::pki::{Authority, ReplicaTls, ServerTls, gateway_of, open_authority};
@@ -42,14 +44,16 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let (host, port) = kubernetes.cluster.xds_service()?;
     let namespaces = kubernetes.watched.names();
     let state = StateDir::lock(&state_dir::resolve(args.state_dir.as_deref(), Path::new("/kubernetes"))?)?;
-    let (client, authorities) = reach(&kubernetes.cluster).await?;
+    let installation = kubernetes.installation();
+    let (client, claim, authorities) = reach(&kubernetes.cluster, &installation).await?;
+    let (identity, pod) = identity(&client, kubernetes).await;
     let tls = ServerTls::new(&authorities.borrow(), vec![host.clone()])?;
     let xds = bind(kubernetes.xds_listen, "xDS", "--xds-listen").await?;
     let health = bind(kubernetes.health, "health", "--health").await?;
     let replicas = bind(kubernetes.replica_listen, "other replicas", "--replica-listen").await?;
     let admin = admin::bind(args.admin).await?;
-    let env = translate::Env::pods();
-    let controller = env.controller_name.clone();
+    let controller = installation.controller.clone();
+    let env = translate::Env { controller_name: controller.clone(), ..translate::Env::pods() };
     let pipeline = Pipeline::open(&args, state, env, true).await?;
     let options = source::Options {
         cluster: ClusterId::LOCAL,
@@ -61,14 +65,16 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let (batches, handle) = source::start(client.clone(), options, Arc::clone(&pipeline.keys));
     let mut tasks = JoinSet::new();
     let (leads, leading) = watch::channel(false);
-    let (namespace, identity) = (kubernetes.cluster.namespace.clone(), identity());
-    tasks.spawn(Candidate::new(client.clone(), &namespace, &identity).run(leads));
+    let namespace = installation.namespace.clone();
+    let candidate = Candidate::new(client.clone(), &namespace, claim.clone(), &identity, pod.clone());
+    tasks.spawn(candidate.run(leads));
     let statuses = Arc::clone(&pipeline.statuses);
     let reporter = Reporter {
         client: client.clone(),
         controller: controller.clone(),
         identity: identity.clone(),
         namespace: namespace.clone(),
+        lease: claim.lease.clone(),
         namespaces: namespaces.clone(),
     };
     let only_there = Leading {
@@ -78,13 +84,21 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
         namespaces,
         seen: handle.seen().clone(),
         statuses: Arc::clone(&statuses),
-        settings: Settings { image: kubernetes.proxy_image.clone(), xds_host: host.clone(), xds_port: port },
+        settings: Settings {
+            image: kubernetes.proxy_image.clone(),
+            xds_host: host.clone(),
+            xds_port: port,
+            field_manager: installation.field_manager(),
+            installation: installation.label(),
+        },
         authorities: authorities.clone(),
+        lease: format!("{}/{}", installation.namespace, claim.lease),
+        classes: pipeline.classes_in_use(),
     };
     tasks.spawn(only_there.whenever(leading.clone()));
     let address = own_address(&kubernetes.cluster, &replicas).await?;
     let replica_tls = ReplicaTls::new(&authorities.borrow())?;
-    let replica = Replica::new(client.clone(), &namespace, &identity, address);
+    let replica = Replica::new(client.clone(), &installation, (&identity, pod), address);
     let peers = Arc::new(replica.peers(leading.clone(), replica_tls.sides()));
     tasks.spawn(replica.share(statuses, leading, replicas, Arc::clone(&peers)));
     tasks.spawn(replica_tls.renew(authorities.clone()));
@@ -116,7 +130,10 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     };
     let ended = pipeline.run(mode).await;
     tasks.shutdown().await;
-    tokio::join!(release(client.clone(), &namespace, &identity), withdraw(client, &namespace, &identity));
+    tokio::join!(
+        release(client.clone(), &namespace, &claim, &identity),
+        withdraw(client, &namespace, &identity)
+    );
     ended
 }
 
@@ -126,14 +143,19 @@ async fn own_address(cluster: &Cluster, listener: &TcpListener) -> anyhow::Resul
     reached_at(listener.local_addr()?, &config.cluster_url)
 }
 
-/// The API server and our authority. It may be away for a while: then it is asked again, and only at last given up.
-async fn reach(cluster: &Cluster) -> anyhow::Result<(Client, watch::Receiver<Arc<Authority>>)> {
+/// What there must be before anything is written.
+type Reached = (Client, Claim, watch::Receiver<Arc<Authority>>);
+
+/// The API server, our claim and our authority. It may be away for a while: then it is asked again, and only at last
+/// given up.
+async fn reach(cluster: &Cluster, installation: &Installation) -> anyhow::Result<Reached> {
     let begun = Instant::now();
     loop {
         let reached = async {
             let client = connect(cluster).await?;
+            let claim = claim(&client, installation).await?;
             let authorities = open_authority(client.clone(), &cluster.namespace).await?;
-            anyhow::Ok((client, authorities))
+            anyhow::Ok((client, claim, authorities))
         };
         match reached.await {
             Err(problem) if is_away(&problem) && begun.elapsed() < START => {
@@ -153,11 +175,17 @@ fn is_away(problem: &anyhow::Error) -> bool {
     }
 }
 
-/// A name that no other replica has: in a cluster the pod's, and some chance.
-fn identity() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let chance = blake3::hash(format!("{host} {} {}", std::process::id(), now()).as_bytes());
-    format!("{host}_{}", &chance.to_hex()[..8])
+/// A name that no other replica has: in a cluster the pod's, and some chance. And that pod, if it is in one.
+async fn identity(client: &Client, kubernetes: &Kubernetes) -> (String, Option<OwnPod>) {
+    let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = kubernetes.pod.clone().unwrap_or_else(host);
+    let chance = blake3::hash(format!("{name} {} {}", std::process::id(), now()).as_bytes());
+    let identity = format!("{name}_{}", &chance.to_hex()[..8]);
+    let pod = match &kubernetes.pod {
+        Some(name) => OwnPod::find(client, &kubernetes.cluster.namespace, name).await,
+        None => None,
+    };
+    (identity, pod)
 }
 
 async fn bind(address: SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {

@@ -9,6 +9,7 @@ use kube::Client;
 use proto::{ArcStr, Kind, ObjectStatus, Proxies, ResourceKey};
 use tokio::sync::{mpsc, watch};
 
+use crate::kubernetes::classes::{InUse, finalize};
 use crate::kubernetes::events::{Events, Reporter};
 use crate::kubernetes::proxies::{Ask, Controller, Settings, Wanted, deploy};
 use crate::pki::Authority;
@@ -28,6 +29,10 @@ pub(super) struct Leading {
     pub(super) statuses: Arc<Statuses>,
     pub(super) settings: Settings,
     pub(super) authorities: watch::Receiver<Arc<Authority>>,
+    /// Namespace and name of the Lease that says who leads.
+    pub(super) lease: String,
+    /// The GatewayClasses that Gateways refer to.
+    pub(super) classes: watch::Receiver<InUse>,
 }
 
 impl Leading {
@@ -59,8 +64,9 @@ impl Leading {
         };
         let (events, write_events) = self.reporter.start(self.seen.clone());
         tokio::join!(
+            finalize(self.client.clone(), self.controller.clone(), self.seen.clone(), self.classes),
             status::write(self.client, self.controller, self.seen, receiver),
-            forward_statuses(self.statuses, events, updates, wanted),
+            forward_statuses(self.statuses, &self.lease, events, updates, wanted),
             write_events,
             deploy(controller, proxies),
         );
@@ -70,6 +76,7 @@ impl Leading {
 /// Hands changed statuses to their writer, and what Gateways need to whoever deploys it, until one of them ends.
 async fn forward_statuses(
     statuses: Arc<Statuses>,
+    lease: &str,
     mut events: Events,
     updates: mpsc::Sender<StatusUpdate>,
     deploy: mpsc::Sender<Ask>,
@@ -80,7 +87,10 @@ async fn forward_statuses(
     loop {
         // Asked before: what was listed then has been taken below.
         let all = statuses.is_listed();
-        for (key, status) in statuses.take_changed() {
+        for (key, mut status) in statuses.take_changed() {
+            if let Some(status) = &mut status {
+                say_how_fresh(status, lease);
+            }
             if key.kind == Kind::GATEWAY
                 && let Some(wanted) = wanted(&mut deployed, &key, status.as_ref())
                 && deploy.send(Ask::Gateway(key.clone(), wanted)).await.is_err()
@@ -99,6 +109,15 @@ async fn forward_statuses(
         if changes.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Nobody takes back what a status says when there is no fleetgate: it says itself where that shows. (A time in it would
+/// be written again and again, for each Gateway.)
+fn say_how_fresh(status: &mut ObjectStatus, lease: &str) {
+    for condition in status.conditions.iter_mut().filter(|one| one.kind == "Programmed" && one.holds()) {
+        condition.message =
+            format!("{}; this is current while Lease {lease} is renewed", condition.message).into();
     }
 }
 

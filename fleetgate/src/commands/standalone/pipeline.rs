@@ -16,12 +16,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::classes::Classes;
 use super::outputs::Wired;
-use super::wiring::{Keys, forward, serve_xds};
+use super::wiring::{Keys, Source, serve_xds};
 use crate::admin::{self, Admin};
 use crate::args::Standalone;
 use crate::envoy::Stop;
 use crate::kubernetes::Peers;
+use crate::kubernetes::classes::InUse;
 use crate::state_dir::StateDir;
 use crate::status::{Locate, Statuses};
 
@@ -34,6 +36,7 @@ pub(super) struct Pipeline {
     prometheus: PrometheusHandle,
     log: Arc<dyn EventLog>,
     env: translate::Env,
+    classes: Classes,
     shard: Shard,
     feedback: mpsc::UnboundedReceiver<Feedback>,
     stops: (tokio::signal::unix::Signal, tokio::signal::unix::Signal),
@@ -82,7 +85,20 @@ impl Pipeline {
         let options = Options { history: args.history as usize, ..Options::default() };
         let shard = Shard::restore(Arc::clone(&log), snapshots, env.clone(), options, outputs).await?;
         tracing::info!("restored {} objects at revision {}", shard.objects().count(), shard.revision());
-        Ok(Pipeline { state, statuses, distributor, keys, prometheus, log, env, shard, feedback, stops })
+        let classes = Classes::new(env.controller_name.clone(), shard.objects());
+        Ok(Pipeline {
+            state,
+            statuses,
+            distributor,
+            keys,
+            prometheus,
+            log,
+            env,
+            classes,
+            shard,
+            feedback,
+            stops,
+        })
     }
 
     /// The listing that the source's events belong to.
@@ -93,6 +109,11 @@ impl Pipeline {
     /// The objects that the log knows, so that a restart makes no events for unchanged ones.
     pub(super) fn known(&self) -> Vec<Known> {
         self.shard.objects().filter_map(Known::of).collect()
+    }
+
+    /// The GatewayClasses that Gateways refer to.
+    pub(super) fn classes_in_use(&self) -> watch::Receiver<InUse> {
+        self.classes.in_use()
     }
 
     /// Runs until SIGTERM or ctrl-c.
@@ -115,8 +136,8 @@ impl Pipeline {
         let (stop, stopped) = watch::channel(false);
         let (events, events_receiver) = mpsc::channel(64);
         let xds = (self.distributor.clone(), Arc::clone(&self.keys));
-        let source = forward(mode.batches, mode.locate, events, Arc::clone(&self.statuses), xds);
-        let source = tokio::spawn(source);
+        let source = Source { batches: mode.batches, locate: mode.locate, classes: self.classes };
+        let source = tokio::spawn(source.forward(events, Arc::clone(&self.statuses), xds));
         let mut xds_servers = JoinSet::new();
         for listener in mode.listeners {
             let authenticator = Arc::clone(&mode.authenticator);

@@ -12,6 +12,7 @@ use proto::{Event, Kind, PrivateKeyRef, ResourceKey};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 
+use super::classes::Classes;
 use crate::listen::Listen;
 use crate::state_dir::StateDir;
 use crate::status::{Locate, Statuses};
@@ -109,40 +110,56 @@ pub(super) async fn serve_xds(
     Ok(distributor.serve(listener, authenticator, shutdown).await?)
 }
 
-/// Hands the source's events to the shard and its faults to the statuses, until either ends.
-pub(super) async fn forward(
-    mut batches: mpsc::Receiver<Batch>,
-    locate: Box<Locate>,
-    events: mpsc::Sender<Vec<Event>>,
-    statuses: Arc<Statuses>,
-    (distributor, keys): (Distributor, Arc<KeyStore>),
-) {
-    let mut locate = Some(locate);
-    while let Some(batch) = batches.recv().await {
-        if let Some(faults) = batch.faults {
-            statuses.source_faults(faults);
-        }
-        let keys_changed = batch.listed || batch.events.iter().any(|event| event.key.kind == Kind::SECRET);
-        let mut revisions = statuses.revisions();
-        let before = *revisions.borrow_and_update();
-        if !batch.events.is_empty() && events.send(batch.events).await.is_err() {
-            return;
-        }
-        if batch.listed {
-            keys.set_listed();
-        }
-        if keys_changed {
-            distributor.keys_changed();
-        }
-        // A listing ends with events of its own, so there is a revision to wait for; before it is
-        // published nothing of it counts as ready.
-        if batch.listed && revisions.wait_for(|revision| *revision > before).await.is_err() {
-            return;
-        }
-        if batch.listed
-            && let Some(locate) = locate.take()
-        {
-            statuses.listed(locate);
+/// What a source tells, and what becomes of it.
+pub(super) struct Source {
+    pub(super) batches: mpsc::Receiver<Batch>,
+    /// Finds places in its files.
+    pub(super) locate: Box<Locate>,
+    pub(super) classes: Classes,
+}
+
+impl Source {
+    /// Hands events to the shard and faults to the statuses, until either ends.
+    pub(super) async fn forward(
+        self,
+        events: mpsc::Sender<Vec<Event>>,
+        statuses: Arc<Statuses>,
+        (distributor, keys): (Distributor, Arc<KeyStore>),
+    ) {
+        let Source { mut batches, locate, mut classes } = self;
+        let (mut locate, mut listed) = (Some(locate), false);
+        while let Some(batch) = batches.recv().await {
+            if let Some(faults) = batch.faults {
+                statuses.source_faults(faults);
+            }
+            let keys_changed =
+                batch.listed || batch.events.iter().any(|event| event.key.kind == Kind::SECRET);
+            let mut revisions = statuses.revisions();
+            let before = *revisions.borrow_and_update();
+            let passed = classes.pass(batch.events);
+            if !passed.is_empty() && events.send(passed).await.is_err() {
+                return;
+            }
+            if batch.listed {
+                keys.set_listed();
+            }
+            if keys_changed {
+                distributor.keys_changed();
+            }
+            // A listing ends with events of its own, so there is a revision to wait for; before it is
+            // published nothing of it counts as ready.
+            if batch.listed && revisions.wait_for(|revision| *revision > before).await.is_err() {
+                return;
+            }
+            if batch.listed
+                && let Some(locate) = locate.take()
+            {
+                statuses.listed(locate);
+            }
+            listed |= batch.listed;
+            if listed {
+                classes.tell();
+            }
         }
     }
 }

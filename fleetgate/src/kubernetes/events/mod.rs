@@ -46,6 +46,8 @@ pub(crate) struct Reporter {
     pub(crate) identity: String,
     /// Fleetgate's own namespace.
     pub(crate) namespace: String,
+    /// The Lease there that says who leads.
+    pub(crate) lease: String,
     /// Those that are watched; empty for all.
     pub(crate) namespaces: Vec<String>,
 }
@@ -54,7 +56,7 @@ impl Reporter {
     /// Writes what the [`Events`] tell, until they are dropped; the first says that this replica leads.
     pub(crate) fn start(self, seen: Seen) -> (Events, impl Future<Output = ()> + Send + 'static) {
         let (sender, receiver) = mpsc::channel(BACKLOG);
-        let Reporter { client, controller, identity, namespace, namespaces } = self;
+        let Reporter { client, controller, identity, namespace, lease, namespaces } = self;
         let events = Events {
             sender: sender.clone(),
             budget: Budget::default(),
@@ -66,7 +68,7 @@ impl Reporter {
         let writer =
             Writer { client: client.clone(), controller: controller.to_string(), instance: identity.clone() };
         let write = async move {
-            let lead = lease_reference(&client, &namespace).await;
+            let lead = lease_reference(&client, &namespace, &lease).await;
             let note = Note {
                 is_warning: false,
                 action: "Leading".to_owned(),
@@ -82,14 +84,14 @@ impl Reporter {
     }
 }
 
-async fn lease_reference(client: &Client, namespace: &str) -> Value {
-    let found = lease::leases(client.clone(), namespace).get_opt(lease::NAME).await;
+async fn lease_reference(client: &Client, namespace: &str, name: &str) -> Value {
+    let found = lease::leases(client.clone(), namespace).get_opt(name).await;
     let uid = found.ok().flatten().and_then(|lease| lease.uid()).unwrap_or_default();
     json!({
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "namespace": namespace,
-        "name": lease::NAME,
+        "name": name,
         "uid": uid,
     })
 }

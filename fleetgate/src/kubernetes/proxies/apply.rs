@@ -13,7 +13,7 @@ use super::identity::Identity;
 use super::owned::{Objects, Observed, What, owner};
 use super::parameters::Parameters;
 use super::render::{Ingredients, Rendered, render};
-use super::{Deployed, FIELD_MANAGER, Settings, names};
+use super::{Deployed, Settings, names};
 use crate::pki::Authority;
 
 /// What was applied last, so that nothing is applied twice.
@@ -149,7 +149,7 @@ impl Job {
             // It never changes.
             delete(&self.client, &self.gateway, one.what, &one.name, observed).await.map_err(problem)?;
         }
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let parameters = PatchParams::apply(&self.settings.field_manager).force();
         let made = api.patch(&one.name, &parameters, &Patch::Apply(&one.object)).await.map_err(problem)?;
         let made = Observed::of(one.what, &made);
         self.applied.objects.insert(place.clone(), (hash, made.fingerprint));

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::apply::{Applied, Job, Outcome, delete};
 use super::owned::{Owned, Place, Told, places, watch};
 use super::retry::Due;
-use super::{Deployed, Settings, is_system};
+use super::{Deployed, Settings, is_system, names};
 use crate::pki::Authority;
 
 /// Gateways that are worked on at a time.
@@ -83,7 +83,8 @@ pub(crate) async fn deploy(controller: Controller, mut asked: mpsc::Receiver<Ask
     let (sender, mut told) = mpsc::channel(256);
     let mut watches = JoinSet::new();
     for place in places(&controller.namespaces) {
-        watches.spawn(watch(controller.client.clone(), place, sender.clone()));
+        let selector = names::all_of(&controller.settings);
+        watches.spawn(watch(controller.client.clone(), place, selector, sender.clone()));
     }
     let mut authorities = controller.authorities.clone();
     let mut state = State::new(controller);

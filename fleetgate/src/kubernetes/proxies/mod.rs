@@ -32,9 +32,6 @@ pub(crate) fn is_system(namespace: &str) -> bool {
     SYSTEM.contains(&namespace)
 }
 
-/// Who applies our fields (`metadata.managedFields`).
-pub(crate) const FIELD_MANAGER: &str = "fleetgate.dev/gateway";
-
 /// What is the same for all proxies.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -44,6 +41,24 @@ pub(crate) struct Settings {
     pub(crate) xds_host: String,
     /// Its port.
     pub(crate) xds_port: u16,
+    /// Who applies our fields (`metadata.managedFields`).
+    pub(crate) field_manager: String,
+    /// Value of the label that tells our objects from those of other installations, if there is one.
+    pub(crate) installation: Option<String>,
+}
+
+#[cfg(test)]
+impl Settings {
+    /// Of the default installation.
+    pub(crate) fn of(image: &str, xds_host: &str, xds_port: u16) -> Settings {
+        Settings {
+            image: image.to_owned(),
+            xds_host: xds_host.to_owned(),
+            xds_port,
+            field_manager: crate::kubernetes::installation::CONTROLLER.to_owned(),
+            installation: None,
+        }
+    }
 }
 
 /// What came of the deployment of a Gateway's proxies.

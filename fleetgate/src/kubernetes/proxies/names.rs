@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use proto::{ProxySpec, ResourceKey};
 
+use super::Settings;
+
 /// Longest name of a Service, and longest value of a label.
 const LONGEST: usize = 63;
 /// Label that every object of a proxy has, from the Gateway API.
 pub(super) const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 /// Label by which our objects are found.
 pub(super) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "fleetgate");
+/// Label that tells objects of an installation with a `controllerName` of its own.
+const CONTROLLER: &str = "fleetgate.dev/controller-name";
 
 /// A text that fits; a longer one is cut and ends in a hash of the whole.
 pub(super) fn fit(text: &str) -> String {
@@ -57,12 +61,27 @@ pub(super) fn selector(gateway: &ResourceKey) -> BTreeMap<String, String> {
 
 /// Labels of every object; the Gateway's own (`spec.infrastructure`) are among them, but cannot replace those by which
 /// objects are found.
-pub(super) fn labels(gateway: &ResourceKey, spec: &ProxySpec) -> BTreeMap<String, String> {
+pub(super) fn labels(
+    gateway: &ResourceKey,
+    spec: &ProxySpec,
+    settings: &Settings,
+) -> BTreeMap<String, String> {
     let mut labels: BTreeMap<String, String> = [("gloo".to_owned(), "kube-gateway".to_owned())].into();
     labels.extend(spec.labels.iter().map(|(name, value)| (name.to_string(), value.to_string())));
     labels.extend(selector(gateway));
     labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
+    labels.remove(CONTROLLER);
+    labels.extend(settings.installation.iter().map(|name| (CONTROLLER.to_owned(), name.clone())));
     labels
+}
+
+/// Selects the objects of this installation and of no other.
+pub(super) fn all_of(settings: &Settings) -> String {
+    let installation = match &settings.installation {
+        Some(name) => format!("{CONTROLLER}={name}"),
+        None => format!("!{CONTROLLER}"),
+    };
+    format!("{}={},{GATEWAY_NAME},{installation}", MANAGED_BY.0, MANAGED_BY.1)
 }
 
 /// Annotations of every object.

@@ -13,7 +13,6 @@ use proto::{Kind, ResourceKey};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::names::{GATEWAY_NAME, MANAGED_BY};
 use crate::kubernetes::watching;
 
 /// Pause after a watch failed.
@@ -167,14 +166,13 @@ pub(super) fn owner(object: &DynamicObject) -> Option<ResourceKey> {
     Some(ResourceKey::local(Kind::GATEWAY, object.namespace()?, owner.name.as_str()))
 }
 
-/// Watches a place until nobody listens.
-pub(super) async fn watch(client: Client, place: Place, told: mpsc::Sender<Told>) {
+/// Watches the selected objects of a place until nobody listens.
+pub(super) async fn watch(client: Client, place: Place, selector: String, told: mpsc::Sender<Told>) {
     let what = place.0;
     let api: Api<DynamicObject> = match &place.1 {
         Some(namespace) => Api::namespaced_with(client, namespace, &what.api()),
         None => Api::all_with(client, &what.api()),
     };
-    let selector = format!("{}={},{GATEWAY_NAME}", MANAGED_BY.0, MANAGED_BY.1);
     let mut events: BoxStream<'_, _> = watcher(api, watching().labels(&selector)).boxed();
     let mut known: HashSet<(String, String)> = HashSet::new();
     // While a listing is under way: what was known before, and is not in it so far.

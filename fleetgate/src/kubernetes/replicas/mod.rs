@@ -22,8 +22,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::installation::Installation;
 use super::lease::{leases, micro_time};
-use super::proxies::FIELD_MANAGER;
+use super::pod::OwnPod;
 use super::watching;
 use crate::pki::Sides;
 use crate::status::{Elsewhere, Refused, Statuses};
@@ -55,9 +56,11 @@ type Hashes = BTreeMap<String, u64>;
 /// One of several replicas.
 pub(crate) struct Replica {
     client: Client,
-    namespace: String,
+    installation: Installation,
     /// A name that no other one has; it begins with the pod's.
     identity: String,
+    /// Its Lease goes with it; none outside of a cluster.
+    pod: Option<OwnPod>,
     /// Where others ask it.
     address: SocketAddr,
     addresses: watch::Sender<Addresses>,
@@ -73,14 +76,31 @@ struct Told {
 }
 
 impl Replica {
-    pub(crate) fn new(client: Client, namespace: &str, identity: &str, address: SocketAddr) -> Replica {
+    pub(crate) fn new(
+        client: Client,
+        installation: &Installation,
+        (identity, pod): (&str, Option<OwnPod>),
+        address: SocketAddr,
+    ) -> Replica {
         Replica {
             client,
-            namespace: namespace.to_owned(),
+            installation: installation.clone(),
             identity: identity.to_owned(),
+            pod,
             address,
             addresses: watch::Sender::default(),
         }
+    }
+
+    /// Value of the label of its Leases and of those of its like.
+    fn label(&self) -> String {
+        self.installation.label().unwrap_or_else(|| "true".to_owned())
+    }
+
+    fn owners(&self) -> serde_json::Value {
+        let owner =
+            |pod: &OwnPod| json!({"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid});
+        self.pod.iter().map(owner).collect()
     }
 
     /// What it asks the others with.
@@ -97,7 +117,7 @@ impl Replica {
         listener: TcpListener,
         peers: Arc<Peers>,
     ) {
-        let leases = leases(self.client.clone(), &self.namespace);
+        let leases = leases(self.client.clone(), &self.installation.namespace);
         tokio::join!(
             self.tell(&leases, &statuses, leads.clone()),
             self.listen(&leases, &statuses, leads),
@@ -108,7 +128,7 @@ impl Replica {
     async fn tell(&self, leases: &Api<DynamicObject>, statuses: &Statuses, mut leads: watch::Receiver<bool>) {
         let name = lease_of(&self.identity);
         let mut changes = statuses.programmed_changes();
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let parameters = PatchParams::apply(&self.installation.field_manager()).force();
         loop {
             changes.mark_unchanged();
             let mut annotations = BTreeMap::from([(ADDRESS, self.address.to_string())]);
@@ -122,7 +142,12 @@ impl Replica {
             let lease = json!({
                 "apiVersion": "coordination.k8s.io/v1",
                 "kind": "Lease",
-                "metadata": {"name": name, "labels": {LABEL: "true"}, "annotations": annotations},
+                "metadata": {
+                    "name": name,
+                    "labels": {LABEL: self.label()},
+                    "annotations": annotations,
+                    "ownerReferences": self.owners(),
+                },
                 "spec": {
                     "holderIdentity": self.identity,
                     "renewTime": micro_time(),
@@ -145,7 +170,8 @@ impl Replica {
     async fn listen(&self, leases: &Api<DynamicObject>, statuses: &Statuses, leads: watch::Receiver<bool>) {
         let own = lease_of(&self.identity);
         let mut told: BTreeMap<String, Told> = BTreeMap::new();
-        let mut events = watcher(leases.clone(), watching().labels(LABEL)).boxed();
+        let label = format!("{LABEL}={}", self.label());
+        let mut events = watcher(leases.clone(), watching().labels(&label)).boxed();
         loop {
             tokio::select! {
                 event = events.next() => match event {

@@ -36,8 +36,10 @@ pub struct Writer<'a> {
 
 /// The status to write; none if the server's already says so. Without a status of ours, entries of ours are removed.
 pub fn merge(kind: &Kind, writer: Writer<'_>, live: &Value, ours: Option<&ObjectStatus>) -> Option<Value> {
-    if *kind == Kind::LISTENER_SET && ours.is_some_and(|ours| ours.conditions.is_empty()) {
-        // Its Gateway does not exist, so nobody can say whose it is.
+    if [Kind::GATEWAY, Kind::LISTENER_SET].contains(kind)
+        && ours.is_some_and(|ours| ours.conditions.is_empty())
+    {
+        // Its class, or its Gateway, does not exist, so nobody can say whose it is.
         return None;
     }
     let mut status = live.as_object().cloned().unwrap_or_default();

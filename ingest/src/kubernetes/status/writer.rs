@@ -265,7 +265,7 @@ mod tests {
     use kube::Client;
     use kube::client::Body;
     use kube::core::{ApiResource, GroupVersionKind};
-    use proto::{Kind, ObjectStatus, ResourceKey};
+    use proto::{Condition, Kind, ObjectStatus, ResourceKey};
     use serde_json::{Value, json};
     use tokio::sync::mpsc;
 
@@ -298,7 +298,8 @@ mod tests {
             let key = ResourceKey::local(Kind::GATEWAY, "default", format!("g{number}"));
             let (uid, resource_version) = ("u".into(), "1".into());
             seen.put(&key, Some(Observed { uid, resource_version, generation: 1, status: Value::Null }));
-            let status = ObjectStatus { attached_listener_sets: 1, ..ObjectStatus::default() };
+            let conditions = vec![Condition::new("Accepted", true, "Accepted", "")];
+            let status = ObjectStatus { conditions, ..ObjectStatus::default() };
             updates.send(StatusUpdate { key, status: Some(status) }).await.unwrap();
         }
         updates

@@ -158,12 +158,9 @@ impl Entrance {
         if output.status.success() {
             return Ok(());
         }
-        let said = [output.stdout, output.stderr].concat();
-        Err(format!(
-            "command {words:?} failed ({}): {}",
-            output.status,
-            String::from_utf8_lossy(&said).trim()
-        ))
+        // As kubelet has it: what it says is the reason.
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
+        Err(if said.is_empty() { format!("command {words:?} failed ({})", output.status) } else { said })
     }
 }
 

@@ -33,7 +33,7 @@ fn state(names: &[&str], ours: &'static [&str]) -> State {
     }
     State::new(Controller {
         client: Client::try_from(Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap(),
-        settings: Settings { image: "envoy".to_owned(), xds_host: "xds".to_owned(), xds_port: 1 },
+        settings: Settings::of("envoy", "xds", 1),
         namespaces: Vec::new(),
         seen,
         authorities: watch::channel(authority).1,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Image {
     registry: Option<String>,
-    repository: Option<String>,
+    pub(crate) repository: Option<String>,
     tag: Option<String>,
     digest: Option<String>,
     /// `imagePullPolicy` of the container.

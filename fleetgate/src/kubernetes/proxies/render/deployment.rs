@@ -32,7 +32,7 @@ pub(super) fn deployment(from: &Ingredients<'_>, config: &str) -> Value {
 fn pod_metadata(from: &Ingredients<'_>, config: &str) -> Value {
     let template = &from.parameters.pod_template;
     let mut labels = template.extra_labels.clone();
-    labels.extend(names::labels(from.gateway, from.spec));
+    labels.extend(names::labels(from.gateway, from.spec, from.settings));
     let mut annotations = names::annotations(from.spec);
     if from.parameters.stats.enabled {
         annotations.extend(

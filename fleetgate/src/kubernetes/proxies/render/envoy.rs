@@ -3,9 +3,8 @@
 use proto::{PROXY_METRICS_PORT, PROXY_READINESS_PORT};
 use serde_json::{Value, json};
 
-use super::Ingredients;
 use super::container::{field, given, hardened, overlay};
-use super::drain;
+use super::{Ingredients, drain, startup};
 use crate::kubernetes::proxies::bootstrap::{CONFIG_DIR, IDENTITY_DIR};
 use crate::kubernetes::proxies::parameters::Parameters;
 
@@ -42,6 +41,7 @@ pub(super) fn container(from: &Ingredients<'_>) -> Value {
     overlay(
         &mut made,
         [
+            ("startupProbe", startup::probe(from)),
             ("livenessProbe", pod_template.liveness_probe.as_ref().map(|value| json!(value))),
             ("lifecycle", drain::lifecycle(pod_template)),
         ],

@@ -8,6 +8,7 @@ mod envoy;
 mod istio;
 mod scaling;
 mod service;
+mod startup;
 
 use std::collections::BTreeMap;
 
@@ -81,7 +82,7 @@ impl Ingredients<'_> {
         extra: (&BTreeMap<String, String>, &BTreeMap<String, String>),
     ) -> Value {
         let (mut labels, mut annotations) = (extra.0.clone(), names::annotations(self.spec));
-        labels.extend(names::labels(self.gateway, self.spec));
+        labels.extend(names::labels(self.gateway, self.spec, self.settings));
         labels.insert("app.kubernetes.io/version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         annotations.extend(extra.1.clone());
         let api = what.api();

@@ -17,11 +17,7 @@ fn rendered(spec: &ProxySpec) -> Value {
     let gateway = ResourceKey::local(Kind::GATEWAY, "infra", "web");
     let (certificate, key) = Authority::make(SystemTime::now()).unwrap();
     let authority = Authority::open(&certificate, &key, "").unwrap();
-    let settings = Settings {
-        image: "fleetgate/envoy:0".to_owned(),
-        xds_host: "fleetgate.fleetgate-system.svc".to_owned(),
-        xds_port: 18000,
-    };
+    let settings = Settings::of("fleetgate/envoy:0", "fleetgate.fleetgate-system.svc", 18000);
     let all = render(&Ingredients {
         gateway: &gateway,
         uid: "11111111-2222-3333-4444-555555555555",
