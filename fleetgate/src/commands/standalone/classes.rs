@@ -1,7 +1,7 @@
 //! GatewayClasses that Gateways of ours need are kept when they vanish: what serves goes on, and says what is amiss.
 //!
 //! It stands between source and log, so that the log has what is in effect: a class that is kept is written as it was
-//! last, with a mark that the translator reads (`docs/adr/0009-classes-that-vanish.md`).
+//! last, with a mark that the translator reads (`docs/adr/0013-classes-that-vanish.md`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
