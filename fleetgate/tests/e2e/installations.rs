@@ -94,14 +94,14 @@ impl Scene {
 
     /// Milliseconds from the readiness of the control plane to the last of two proxies.
     fn reconnected(&self, ns: &str) -> u64 {
-        let pod = format!(
-            "kubectl get pods {ns} -l app.kubernetes.io/component=control-plane --field-selector \
-                           status.phase=Running -o jsonpath='{{.items[0].status.podIP}}'"
-        );
+        // Not one that is about to end.
+        let address = "{{range .items}}{{if not .metadata.deletionTimestamp}}{{.status.podIP}}{{end}}{{end}}";
         let script = format!(
-            "until ip=$({pod} 2>/dev/null) && [ -n \"$ip\" ] && curl -sf -m 1 http://$ip:8081/readyz >/dev/null; do sleep 0.05; done; \
+            "at() {{ echo http://$(kubectl get pods {ns} -l app.kubernetes.io/component=control-plane \
+             -o go-template='{address}'):8081; }}; \
+             until curl -sf -m 1 $(at)/readyz >/dev/null; do sleep 0.05; done; \
              a=$(date +%s%N); \
-             until [ \"$(curl -s -m 1 http://$ip:8081/metrics | sed -n 's/^fleetgate_xds_streams //p')\" = 2 ]; do sleep 0.05; done; \
+             until [ \"$(curl -s -m 1 $(at)/metrics | sed -n 's/^fleetgate_xds_streams //p')\" = 2 ]; do sleep 0.05; done; \
              echo $(( ($(date +%s%N) - a) / 1000000 ))"
         );
         let told = self.bed.shell(&format!("timeout $PATIENCE sh -c '{}'", script.replace('\'', "'\\''")));
