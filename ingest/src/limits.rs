@@ -23,6 +23,11 @@ pub struct Limits {
     /// How long a vanished file may take to come back before its objects are deleted. Editors and
     /// `git checkout` replace a file by removing and creating it; this keeps that from being a deletion.
     pub removal_grace: Duration,
+    /// How long files that are gone with their directory (it is empty, or another one stands in its place) stay in
+    /// effect: a mount that is lost for a moment, or a directory that is made anew, deletes nothing.
+    pub directory_grace: Duration,
+    /// How often what could not be read, or cannot be watched, is looked at again.
+    pub poll: Duration,
     /// What an API server's schema would refuse. An object with such faults is not taken: its last good
     /// version stays in effect.
     pub schema: Schema,
@@ -45,6 +50,8 @@ impl Default for Limits {
             alias_values: 10_000,
             directory_depth: 32,
             removal_grace: Duration::from_millis(20),
+            directory_grace: Duration::from_secs(30),
+            poll: Duration::from_secs(1),
             schema: anything_goes,
         }
     }

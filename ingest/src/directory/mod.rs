@@ -1,6 +1,7 @@
 //! A directory of YAML as a source of events.
 
 mod file;
+mod hold;
 mod names;
 mod places;
 mod read;
@@ -88,14 +89,6 @@ pub enum Error {
         /// Why.
         error: std::io::Error,
     },
-    /// The system refuses to watch it.
-    #[error("{}: cannot be watched ({error}); raise fs.inotify.max_user_watches and max_user_instances", path.display())]
-    Unwatchable {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        error: notify::Error,
-    },
     /// No thread could be started.
     #[error("no thread for the watch of {}: {error}; raise the limit of threads", path.display())]
     Thread {
@@ -116,16 +109,17 @@ pub struct Handle {
 /// Watches a directory on a thread of its own. The first batches are the listing; when the receiver is
 /// slow the source waits and loses nothing; when it is dropped the source ends.
 ///
+/// A directory that cannot be watched is looked at now and then.
+///
 /// # Errors
-/// If the directory is not there or cannot be watched.
+/// If the directory is not there.
 pub fn start(options: Options, keys: Arc<KeyStore>) -> Result<(Receiver<Batch>, Handle), Error> {
     let path = options.path.clone();
     readable(&options)?;
     let tree = Arc::new(RwLock::new(Tree::new(options, keys)));
     let (batches, receiver) = tokio::sync::mpsc::channel(16);
     let (messages, inbox) = std::sync::mpsc::channel();
-    let watch = watch::Watch::new(tree.clone(), batches, messages.clone(), inbox)
-        .map_err(|error| Error::Unwatchable { path: path.clone(), error })?;
+    let watch = watch::Watch::new(tree.clone(), batches, messages.clone(), inbox);
     std::thread::Builder::new()
         .name("directory".into())
         .spawn(move || watch.run())
@@ -141,8 +135,9 @@ pub fn read_once(options: Options) -> Result<Listing, Error> {
     readable(&options)?;
     let keys = Arc::new(KeyStore::new());
     let mut tree = Tree::new(options, keys.clone());
-    let files = scan::scan(&tree.root, &tree.root, tree.limits(), &mut |_| ());
-    let batch = tree.list(&files, crate::source::unix_nanos());
+    let scan = scan::scan(&tree.root, &tree.root, tree.limits(), &mut |_| ());
+    tree.unread = scan.unread.into_iter().collect();
+    let batch = tree.list(&scan.files, crate::source::unix_nanos());
     let faults = tree.faults();
     Ok(Listing { events: batch.events, faults, keys, tree })
 }

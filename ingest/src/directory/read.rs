@@ -37,8 +37,10 @@ impl Stamp {
 pub(super) enum Read {
     /// Its text.
     Text(String, Stamp),
-    /// It cannot be used: problem and remedy.
+    /// It cannot be used as it is: problem and remedy.
     Unusable(String, String),
+    /// The system refuses to read it, which may pass: problem and remedy.
+    Failed(String, String),
     /// It is not there.
     Gone,
     /// It changed while it was read: somebody is writing it.
@@ -52,9 +54,9 @@ pub(super) fn read(path: &Path, limits: &Limits) -> Read {
         Err(error) => {
             let remedy = match error.kind() {
                 ErrorKind::PermissionDenied => "let the user that runs fleetgate read it (chmod, chown)",
-                _ => "see to it that it can be read, then save it again",
+                _ => "see to it that it can be read; it is tried again",
             };
-            Read::Unusable(format!("the file cannot be read: {error}"), remedy.to_owned())
+            Read::Failed(format!("the file cannot be read: {error}"), remedy.to_owned())
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From what was read to events: only differences from what the log has.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use bytes::Bytes;
 use proto::{Change, ContentHash, Epoch, Event, Kind, ResourceKey};
@@ -14,6 +15,9 @@ use crate::source::order;
 impl Tree {
     /// The first complete listing.
     pub(super) fn list(&mut self, files: &[PathBuf], observed: i64) -> Batch {
+        if files.is_empty() && !self.held.is_empty() {
+            self.empty_until = Some(Instant::now() + self.limits().directory_grace);
+        }
         let mut pass = Pass::default();
         for file in files {
             if let Some(path) = self.relative(file) {
@@ -65,9 +69,14 @@ impl Tree {
 
     /// What the log had at the start and no file has: gone, unless a file hides it.
     fn unseen(&mut self, observed: i64) -> Vec<Event> {
-        if !self.hiding.is_empty() || self.vanished {
+        if self.held.is_empty() {
+            self.empty_until = None;
+        }
+        let is_empty = self.empty_until.is_some_and(|until| Instant::now() < until);
+        if !self.hiding.is_empty() || !self.unread.is_empty() || self.vanished || is_empty {
             return Vec::new();
         }
+        self.empty_until = None;
         let held = std::mem::take(&mut self.held);
         held.iter().filter_map(|key| self.delete(key, observed)).collect()
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use proto::{ContentHash, ResourceKey};
@@ -15,6 +16,7 @@ use super::file::{Compared, DocumentId, KEPT, RelativePath, SourceFile};
 use super::names::is_json;
 use super::places::Sought;
 use super::read::{Read, Stamp, read};
+use super::scan::is_gone;
 use crate::object::{Fresh, ObjectState};
 use crate::{KeyStore, Limits, Place, SourceFault};
 
@@ -39,8 +41,18 @@ pub(super) struct Tree {
     faulty: BTreeSet<RelativePath>,
     /// Files that may hold objects that cannot be seen.
     pub(super) hiding: BTreeSet<RelativePath>,
+    /// Files that the system refused to read, to be tried again.
+    pub(super) failed: BTreeSet<RelativePath>,
+    /// Directories that cannot be listed, and why: they may hold objects that cannot be seen.
+    pub(super) unread: BTreeMap<PathBuf, String>,
+    /// Directories that cannot be watched, and why.
+    pub(super) unwatched: BTreeMap<PathBuf, String>,
     /// True while the directory is not there.
     pub(super) vanished: bool,
+    /// True while files stay in effect that are gone with their directory.
+    pub(super) bereft: bool,
+    /// While the directory has been empty since the start: until when what the log has stays in effect.
+    pub(super) empty_until: Option<Instant>,
     pub(super) reported: Vec<SourceFault>,
 }
 
@@ -99,6 +111,8 @@ pub(super) enum Loaded {
     Gone,
     /// Somebody writes it: try again.
     Busy,
+    /// The system refused to read it: try again, later.
+    Failed,
 }
 
 impl Tree {
@@ -124,7 +138,12 @@ impl Tree {
             contested: BTreeSet::new(),
             faulty: BTreeSet::new(),
             hiding: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            unread: BTreeMap::new(),
+            unwatched: BTreeMap::new(),
             vanished: false,
+            bereft: false,
+            empty_until: None,
             reported: Vec::new(),
         }
     }
@@ -157,6 +176,7 @@ impl Tree {
     pub(super) fn load(&mut self, path: &RelativePath, taking: Taking, pass: &mut Pass) -> Loaded {
         let was_known = self.files.contains_key(path);
         let mut file = self.files.remove(path).unwrap_or_default();
+        self.failed.remove(path);
         let outcome = match read(&self.root.join(path), self.limits()) {
             Read::Gone => {
                 pass.dirty.extend(file.keys().cloned());
@@ -173,6 +193,12 @@ impl Tree {
                 returned(&mut file, pass);
                 file.unusable = Some((problem, remedy));
                 Loaded::Done
+            }
+            Read::Failed(problem, remedy) => {
+                returned(&mut file, pass);
+                file.unusable = Some((problem, remedy));
+                self.failed.insert(path.clone());
+                Loaded::Failed
             }
             Read::Text(text, stamp) => {
                 returned(&mut file, pass);
@@ -201,8 +227,13 @@ impl Tree {
     /// Notes that a file is not there. False if it is unknown, or if something stands in its place, of
     /// which a notification of its own will tell.
     pub(super) fn leave(&mut self, path: &RelativePath, pass: &mut Pass) -> bool {
-        if std::fs::symlink_metadata(self.root.join(path)).is_ok() {
-            return false;
+        match std::fs::symlink_metadata(self.root.join(path)) {
+            Err(error) if is_gone(&error) => {}
+            Ok(_) => return false,
+            Err(_) => {
+                self.failed.insert(path.clone());
+                return false;
+            }
         }
         let Some(file) = self.files.get_mut(path) else { return false };
         pass.dirty.extend(file.keys().cloned());
@@ -262,8 +293,10 @@ impl Tree {
         }
         pass.dirty.extend(file.keys().cloned());
         // A file that exists is being written; a directory that has vanished takes no file with it.
-        if !self.root.is_dir() || self.root.join(path).exists() {
+        let gone = self.root.join(path).metadata().is_err_and(|error| is_gone(&error));
+        if !self.root.is_dir() || !gone {
             file.leaving = false;
+            self.failed.insert(path.clone());
             return false;
         }
         let Some(file) = self.files.remove(path) else { return false };
@@ -277,6 +310,7 @@ impl Tree {
         }
         self.faulty.remove(path);
         self.hiding.remove(path);
+        self.failed.remove(path);
         true
     }
 
@@ -323,11 +357,50 @@ impl Tree {
             faults.extend(self.contest(key));
         }
         faults.sort_unstable();
+        faults.splice(0..0, self.of_directories());
+        faults
+    }
+
+    fn of_directories(&self) -> Vec<SourceFault> {
+        let mut faults = Vec::new();
+        let (own, grace) = (&self.options.path, self.limits().directory_grace);
         if self.vanished {
             let problem = "the directory has vanished; its last state stays in effect";
-            faults.insert(0, whole_file(&self.options.path, problem, "create it again, files and all"));
+            faults.push(whole_file(own, problem, "create it again, files and all"));
+        } else if self.bereft {
+            let problem = format!(
+                "files are gone with their directory (it is empty, or another one); what was in them stays in \
+                 effect for {grace:?}"
+            );
+            faults.push(whole_file(own, &problem, "put them back, or wait until they count as deleted"));
+        } else if self.empty_until.is_some() {
+            let problem = format!(
+                "the directory was empty at the start, and objects are known from before; those that are not \
+                 in it stay in effect for {grace:?}"
+            );
+            faults.push(whole_file(own, &problem, "put the files back, or wait until they count as deleted"));
+        }
+        for (directory, error) in &self.unread {
+            let problem = format!("the directory cannot be read ({error}); its last state stays in effect");
+            let remedy = "let the user that runs fleetgate read it; it is tried again";
+            faults.push(whole_file(self.shown(directory), &problem, remedy));
+        }
+        for (directory, error) in &self.unwatched {
+            let problem = format!(
+                "the directory cannot be watched ({error}); it is looked at every {:?}",
+                self.limits().poll
+            );
+            let remedy = "raise fs.inotify.max_user_watches and max_user_instances";
+            faults.push(whole_file(self.shown(directory), &problem, remedy));
         }
         faults
+    }
+
+    fn shown<'p>(&'p self, directory: &'p Path) -> &'p Path {
+        match directory.strip_prefix(&self.root) {
+            Ok(relative) if !relative.as_os_str().is_empty() => relative,
+            _ => &self.options.path,
+        }
     }
 
     fn contest(&self, key: &ResourceKey) -> Vec<SourceFault> {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -13,13 +13,15 @@ use tokio::sync::mpsc;
 
 use super::Batch;
 use super::file::RelativePath;
+use super::hold::{Held, Identity, is_empty, is_lost};
 use super::names::{is_hidden, is_source};
 use super::scan::scan;
 use super::tree::{Loaded, Pass, Taking, Tree};
 use crate::source::unix_nanos;
 
-/// How often a directory that has vanished is looked for.
-const RETURN_POLL: Duration = Duration::from_secs(1);
+/// While files keep leaving, none counts as gone, for so many times the grace of one: a directory that is removed
+/// file by file is to be seen as a whole.
+const DEPARTURES: u32 = 100;
 
 /// What wakes the thread.
 #[derive(Debug)]
@@ -37,13 +39,22 @@ pub(super) struct Watch {
     batches: mpsc::Sender<Batch>,
     messages: Sender<Message>,
     inbox: Receiver<Message>,
-    watcher: RecommendedWatcher,
-    /// Directories with a watch.
-    watched: BTreeSet<PathBuf>,
+    /// None while the system refuses to give one.
+    watcher: Option<RecommendedWatcher>,
+    /// Directories that are known, and which they were.
+    watched: BTreeMap<PathBuf, Option<Identity>>,
+    /// Those of them whose watch went away, or could not be had.
+    unwatched: BTreeSet<PathBuf>,
     /// Files written to and not yet closed.
     writing: BTreeSet<PathBuf>,
     /// When to look again at files that are leaving or busy.
     again: BTreeMap<RelativePath, Instant>,
+    /// Files that are gone with their directory.
+    held: Held,
+    /// When the run of departures that goes on began, and its last one was.
+    departures: Option<(Instant, Instant)>,
+    /// When to look at what no notification tells of.
+    poll: Instant,
 }
 
 /// What a run of notifications asks for.
@@ -55,6 +66,8 @@ struct Work {
     directories: BTreeSet<PathBuf>,
     /// The watch itself may be stale.
     all: bool,
+    /// It is time to look at what no notification tells of.
+    poll: bool,
 }
 
 impl Watch {
@@ -63,16 +76,30 @@ impl Watch {
         batches: mpsc::Sender<Batch>,
         messages: Sender<Message>,
         inbox: Receiver<Message>,
-    ) -> notify::Result<Watch> {
-        let root = tree.read().unwrap_or_else(PoisonError::into_inner).root.clone();
-        let mut watcher = watcher(&messages)?;
-        watcher.watch(&root, RecursiveMode::NonRecursive)?;
-        let (watched, writing, again) = (BTreeSet::from([root.clone()]), BTreeSet::new(), BTreeMap::new());
-        Ok(Watch { tree, root, batches, messages, inbox, watcher, watched, writing, again })
+    ) -> Watch {
+        let (root, interval) = {
+            let tree = read(&tree);
+            (tree.root.clone(), tree.limits().poll)
+        };
+        Watch {
+            watcher: watcher(&messages).ok(),
+            tree,
+            root,
+            batches,
+            messages,
+            inbox,
+            watched: BTreeMap::new(),
+            unwatched: BTreeSet::new(),
+            writing: BTreeSet::new(),
+            again: BTreeMap::new(),
+            held: Held::default(),
+            departures: None,
+            poll: Instant::now() + interval,
+        }
     }
 
     pub(super) fn run(mut self) {
-        let files = self.scan(&self.root.clone());
+        let (files, _) = self.scan(&self.root.clone());
         let batch = {
             let tree = self.tree.clone();
             let mut tree = tree.write().unwrap_or_else(PoisonError::into_inner);
@@ -81,6 +108,7 @@ impl Watch {
                 tree.files.iter().filter(|(_, file)| file.busy).map(|(path, _)| path.clone()).collect();
             let at = Instant::now() + tree.limits().removal_grace;
             self.again.extend(busy.into_iter().map(|path| (path, at)));
+            self.retry_failed(&tree);
             batch
         };
         if self.batches.blocking_send(batch).is_err() {
@@ -99,21 +127,14 @@ impl Watch {
     /// Waits for something to do and takes all there is; none at the end.
     fn wait(&mut self) -> Option<(i64, Work)> {
         let mut work = Work::default();
-        let vanished = self.tree.read().unwrap_or_else(PoisonError::into_inner).vanished;
-        let deadline = self.again.values().min().copied();
-        let deadline = if vanished { Some(Instant::now() + RETURN_POLL) } else { deadline };
-        let first = match deadline {
-            None => self.inbox.recv().ok()?,
-            Some(deadline) => {
-                match self.inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                    Ok(message) => message,
-                    Err(RecvTimeoutError::Timeout) => {
-                        work.all = vanished;
-                        return Some((unix_nanos(), work));
-                    }
-                    Err(RecvTimeoutError::Disconnected) => return None,
-                }
+        let deadline = self.again.values().min().copied().map_or(self.poll, |again| again.min(self.poll));
+        let first = match self.inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(message) => message,
+            Err(RecvTimeoutError::Timeout) => {
+                work.poll = self.is_time_to_poll();
+                return Some((unix_nanos(), work));
             }
+            Err(RecvTimeoutError::Disconnected) => return None,
         };
         let mut observed = None;
         let mut next = Some(first);
@@ -123,7 +144,17 @@ impl Watch {
             self.sort_out(event, &mut work);
             next = self.inbox.try_recv().ok();
         }
+        work.poll = self.is_time_to_poll();
         Some((observed.unwrap_or_else(unix_nanos), work))
+    }
+
+    fn is_time_to_poll(&mut self) -> bool {
+        let now = Instant::now();
+        let is_time = now >= self.poll;
+        if is_time {
+            self.poll = now + read(&self.tree).limits().poll;
+        }
+        is_time
     }
 
     fn sort_out(&mut self, event: notify::Result<notify::Event>, work: &mut Work) {
@@ -136,7 +167,10 @@ impl Watch {
         };
         let Some(path) = event.paths.first() else { return };
         if *path == self.root {
-            work.all |= matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
+            if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
+                work.all = true;
+                self.watched.insert(path.clone(), Some(Identity::GONE));
+            }
             return;
         }
         let Some((name, parent)) = path.file_name().zip(path.parent()) else { return };
@@ -176,7 +210,7 @@ impl Watch {
     }
 
     fn is_unusable(&self, path: &Path) -> bool {
-        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+        let tree = read(&self.tree);
         let file = path.strip_prefix(&self.root).ok().and_then(|path| tree.files.get(path));
         file.is_some_and(|file| file.unusable.is_some())
     }
@@ -184,32 +218,54 @@ impl Watch {
     fn left(&mut self, path: &Path, work: &mut Work) {
         self.writing.remove(path);
         let stale: Vec<PathBuf> =
-            self.watched.iter().filter(|directory| directory.starts_with(path)).cloned().collect();
+            self.watched.keys().filter(|directory| directory.starts_with(path)).cloned().collect();
         for directory in stale {
-            self.watched.remove(&directory);
-            // It may be gone with its watch already.
-            let _ = self.watcher.unwatch(&directory);
+            if let Some(watcher) = &mut self.watcher {
+                // It may be gone with its watch already.
+                let _ = watcher.unwatch(&directory);
+            }
+            self.unwatched.insert(directory.clone());
+            // Remembered, should another one stand in its place soon.
+            self.watched.insert(directory, Some(Identity::GONE));
         }
         let Ok(relative) = path.strip_prefix(&self.root) else { return };
-        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+        let tree = read(&self.tree);
         work.departed.extend(tree.below(relative).iter().map(|file| self.root.join(file)));
     }
 
-    fn scan(&mut self, directory: &Path) -> Vec<PathBuf> {
-        let limits = self.tree.read().unwrap_or_else(PoisonError::into_inner).limits().clone();
-        let (watcher, watched) = (&mut self.watcher, &mut self.watched);
-        scan(&self.root, directory, &limits, &mut |directory| {
-            // A directory that cannot be watched cannot be listed either, or has just gone.
-            if watched.insert(directory.to_owned())
-                && watcher.watch(directory, RecursiveMode::NonRecursive).is_err()
-            {
-                watched.remove(directory);
+    /// The files below a directory, and which directories are other ones than before.
+    fn scan(&mut self, directory: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let limits = read(&self.tree).limits().clone();
+        let (mut faults, mut replaced) = (BTreeMap::new(), Vec::new());
+        let (watcher, watched, unwatched) = (&mut self.watcher, &mut self.watched, &mut self.unwatched);
+        let scan = scan(&self.root, directory, &limits, &mut |directory| {
+            let now = Identity::at(directory);
+            let before = watched.insert(directory.to_owned(), now);
+            let is_other = before.is_some_and(|before| before.is_some() && now.is_some() && before != now);
+            if is_other {
+                replaced.push(directory.to_owned());
             }
-        })
+            let has_watch = before.is_some() && !is_other;
+            if (unwatched.remove(directory) || !has_watch)
+                && let Err(error) = watch(watcher.as_mut(), directory)
+            {
+                unwatched.insert(directory.to_owned());
+                faults.insert(directory.to_owned(), error);
+            }
+        });
+        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+        tree.unwatched.retain(|known, _| !known.starts_with(directory));
+        tree.unwatched.append(&mut faults);
+        tree.unread.retain(|known, _| !known.starts_with(directory));
+        tree.unread.extend(scan.unread);
+        (scan.files, replaced)
     }
 
     fn work(&mut self, mut work: Work, observed: i64) -> Batch {
-        let vanished = self.tree.read().unwrap_or_else(PoisonError::into_inner).vanished;
+        let vanished = read(&self.tree).vanished;
+        if work.poll {
+            self.look_around(&mut work);
+        }
         if (work.all || vanished) && !self.begin_anew(&mut work) {
             let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
             tree.vanished = true;
@@ -221,8 +277,13 @@ impl Watch {
         let tree = self.tree.clone();
         let mut tree = tree.write().unwrap_or_else(PoisonError::into_inner);
         let mut pass = Pass::default();
+        let now = Instant::now();
+        if !work.departed.is_empty() {
+            let begun = self.departures.map_or(now, |(begun, _)| begun);
+            self.departures = Some((begun, now));
+        }
         self.look_again(&mut tree, &mut pass);
-        let again = Instant::now() + tree.limits().removal_grace;
+        let again = now + tree.limits().removal_grace;
         for file in work.departed {
             let Some(path) = tree.relative(&file) else { continue };
             if tree.leave(&path, &mut pass) {
@@ -234,53 +295,134 @@ impl Watch {
                 continue;
             }
             let Some(path) = tree.relative(&file) else { continue };
-            if tree.load(&path, Taking::Changes, &mut pass) != Loaded::Done {
-                self.again.insert(path, again);
+            match tree.load(&path, Taking::Changes, &mut pass) {
+                Loaded::Done | Loaded::Failed => {}
+                Loaded::Gone | Loaded::Busy => drop(self.again.insert(path, again)),
             }
         }
-        tree.settle(pass, observed)
+        tree.bereft = self.held.prune(&tree);
+        let batch = tree.settle(pass, observed);
+        self.retry_failed(&tree);
+        batch
+    }
+
+    /// What the system refused to read is tried again with the next look around.
+    fn retry_failed(&mut self, tree: &Tree) {
+        for file in &tree.failed {
+            self.again.entry(file.clone()).or_insert(self.poll);
+        }
+    }
+
+    /// Asks for all that no notification tells of: another directory in the place of one, what cannot be watched,
+    /// what could not be read.
+    fn look_around(&mut self, work: &mut Work) {
+        let tree = read(&self.tree);
+        let is_other = |(directory, known): (&PathBuf, &Option<Identity>)| {
+            known.is_some() && Identity::at(directory) != *known
+        };
+        let root = self.watched.get_key_value(&self.root);
+        work.all |= self.watcher.is_none() || root.is_some_and(is_other);
+        let others = self.watched.iter().filter(|one| is_other(*one)).map(|(directory, _)| directory);
+        let troubled = tree.unwatched.keys().chain(tree.unread.keys());
+        work.directories.extend(others.chain(troubled).cloned());
     }
 
     /// Decides about files that were leaving or busy a while ago.
     fn look_again(&mut self, tree: &mut Tree, pass: &mut Pass) {
         let now = Instant::now();
+        let grace = tree.limits().removal_grace;
+        let limit = grace * DEPARTURES;
+        self.departures = self.departures.filter(|(begun, last)| now < *last + grace && now < *begun + limit);
+        let pause = self.departures.map(|(_, last)| last + grace);
         let due: Vec<RelativePath> =
             self.again.iter().filter(|(_, at)| **at <= now).map(|(path, _)| path.clone()).collect();
+        // What cannot be listed may be where a file has gone.
+        let is_empty = !due.is_empty() && (is_empty(tree) || !tree.unread.is_empty());
+        let until = now + tree.limits().directory_grace;
         for path in due {
             self.again.remove(&path);
             if tree.files.get(&path).is_some_and(|file| file.leaving) {
-                tree.depart(&path, pass);
-            } else if !self.writing.contains(&self.root.join(&path))
-                && tree.load(&path, Taking::AsItIs, pass) != Loaded::Done
-            {
-                self.again.insert(path, now + tree.limits().removal_grace);
+                let held = self.held.until(&path);
+                let lost = || is_empty || is_lost(tree, &path, &self.watched);
+                let wait = match (held, pause) {
+                    (Some(until), _) => Some(until).filter(|until| now < *until),
+                    (None, Some(pause)) => Some(pause),
+                    (None, None) => lost().then_some(until),
+                };
+                match wait {
+                    Some(wait) => {
+                        if wait == until {
+                            self.held.hold(path.clone(), until);
+                        }
+                        self.again.insert(path, wait);
+                    }
+                    None => {
+                        self.held.release(&path);
+                        tree.depart(&path, pass);
+                    }
+                }
+            } else if !self.writing.contains(&self.root.join(&path)) {
+                let taking = if tree.failed.contains(&path) { Taking::Contents } else { Taking::AsItIs };
+                match tree.load(&path, taking, pass) {
+                    Loaded::Done | Loaded::Failed => {}
+                    Loaded::Gone | Loaded::Busy => drop(self.again.insert(path, now + grace)),
+                }
             }
         }
     }
 
     /// Sets all watches again and asks for a full rescan; false if the directory is not there.
     fn begin_anew(&mut self, work: &mut Work) -> bool {
-        let Ok(mut watcher) = watcher(&self.messages) else { return false };
-        if !self.root.is_dir() || watcher.watch(&self.root, RecursiveMode::NonRecursive).is_err() {
+        if !self.root.is_dir() {
             self.again.clear();
             return false;
         }
-        self.watcher = watcher;
-        self.watched = BTreeSet::from([self.root.clone()]);
+        self.watcher = watcher(&self.messages).ok();
+        self.unwatched = self.watched.keys().cloned().collect();
         self.writing.clear();
         self.tree.write().unwrap_or_else(PoisonError::into_inner).vanished = false;
         work.directories = BTreeSet::from([self.root.clone()]);
         true
     }
 
-    /// Finds the files of a directory that are new, changed or gone.
+    /// Finds the files of a directory that are new, changed or gone. If it is another directory than before, those
+    /// that are gone are held.
     fn rescan(&mut self, directory: &Path, files: &mut BTreeSet<PathBuf>) {
-        let found = self.scan(directory);
-        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+        if !directory.exists() {
+            self.watched.remove(directory);
+            self.unwatched.remove(directory);
+        }
+        let (found, replaced) = self.scan(directory);
+        let tree = read(&self.tree);
         let Ok(relative) = directory.strip_prefix(&self.root) else { return };
-        let known = tree.below(relative).into_iter().map(|file| self.root.join(file));
-        files.extend(known.filter(|file| found.binary_search(file).is_err()));
+        let until = Instant::now() + tree.limits().directory_grace;
+        for file in tree.below(relative) {
+            let path = self.root.join(&file);
+            if found.binary_search(&path).is_ok() {
+                continue;
+            }
+            if replaced.iter().any(|directory| path.starts_with(directory)) {
+                self.held.hold(file, until);
+            }
+            files.insert(path);
+        }
         files.extend(found.iter().filter(|file| tree.is_stale(file)).cloned());
+    }
+}
+
+fn read(tree: &RwLock<Tree>) -> RwLockReadGuard<'_, Tree> {
+    tree.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a directory cannot be watched, if it cannot.
+fn watch(watcher: Option<&mut RecommendedWatcher>, directory: &Path) -> Result<(), String> {
+    let Some(watcher) = watcher else { return Err("the system has no watch left".to_owned()) };
+    // Of another directory that was there before.
+    let _ = watcher.unwatch(directory);
+    match watcher.watch(directory, RecursiveMode::NonRecursive) {
+        // It has just gone, which its parent tells.
+        Err(_) if !directory.exists() => Ok(()),
+        watched => watched.map_err(|error| error.to_string()),
     }
 }
 
