@@ -14,11 +14,11 @@ pub struct Peer<'a> {
 
 /// Says which scope a proxy may have.
 pub trait Authenticate: Send + Sync {
-    /// The Gateway that the peer may serve. Called once a stream, before anything is sent.
+    /// The Gateway that the peer may serve. Called once a stream, before anything is read or sent.
     ///
     /// # Errors
-    /// A sentence for the operator of the proxy, if its credential is absent, unknown, or not for this node.
-    fn scope(&self, peer: Peer<'_>, node_id: &str) -> Result<ResourceKey, String>;
+    /// A sentence for the operator of the proxy, if its credential is absent or unknown.
+    fn scope(&self, peer: Peer<'_>) -> Result<ResourceKey, String>;
 }
 
 /// Holds private keys, which never enter a delta.

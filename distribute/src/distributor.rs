@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -19,6 +19,7 @@ use crate::{
     registry::{ProxyState, Registry},
     resource::{ResourceId, ResourceType},
     scope::{Effect, Offer, Scope},
+    server::Peers,
     xds::{Mark, Touched},
 };
 
@@ -29,10 +30,21 @@ pub struct Options {
     pub max_request_bytes: usize,
     /// Most names that one stream may subscribe to.
     pub max_subscriptions: usize,
-    /// Most streams at a time.
+    /// Most streams at a time, of all proxies and of those of one Gateway.
     pub max_streams: usize,
-    /// How long a new stream may take to say who it is.
-    pub first_request_timeout: Duration,
+    /// See `max_streams`.
+    pub max_streams_per_gateway: usize,
+    /// Most connections without a stream of a known proxy. One more takes the place of the oldest of the address
+    /// that has most of them.
+    pub max_unknown_connections: usize,
+    /// Bytes of requests above 64 KiB that are under way or being handled, of all proxies; of those of one
+    /// Gateway `max_request_bytes`. More have to wait.
+    pub request_bytes_in_all: usize,
+    /// How long a connection may be without a stream of a known proxy.
+    pub unknown_timeout: Duration,
+    /// How long a stream may be silent before its first request and in the midst of one; one may take six times as
+    /// long in all.
+    pub request_timeout: Duration,
     /// How long listeners and routes wait for an answer about new clusters.
     pub cluster_timeout: Duration,
     /// Routes that one table has at the most for proxies that walk tables, if they can be told apart by host
@@ -46,7 +58,11 @@ impl Default for Options {
             max_request_bytes: 32 << 20,
             max_subscriptions: 200_000,
             max_streams: 10_000,
-            first_request_timeout: Duration::from_secs(10),
+            max_streams_per_gateway: 1000,
+            max_unknown_connections: 1024,
+            request_bytes_in_all: 128 << 20,
+            unknown_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(10),
             cluster_timeout: Duration::from_secs(15),
             route_table_size: 128,
         }
@@ -137,7 +153,7 @@ pub(crate) struct Inner {
     pub(crate) keys: Arc<dyn PrivateKeys>,
     pub(crate) feedback: mpsc::UnboundedSender<Feedback>,
     pub(crate) registry: Mutex<Registry>,
-    pub(crate) streams: AtomicUsize,
+    pub(crate) peers: Peers,
     scopes: Mutex<FxHashMap<ResourceKey, Arc<Shared>>>,
     revision: AtomicU64,
 }
@@ -200,11 +216,11 @@ impl Distributor {
         feedback: mpsc::UnboundedSender<Feedback>,
     ) -> Self {
         let inner = Inner {
+            peers: Peers::new(&options),
             options,
             keys,
             feedback,
             registry: Mutex::default(),
-            streams: AtomicUsize::new(0),
             scopes: Mutex::default(),
             revision: AtomicU64::new(0),
         };

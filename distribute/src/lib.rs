@@ -38,5 +38,6 @@ pub use auth::{Authenticate, Peer, PrivateKeys};
 pub use distributor::{Distributor, Feedback, Options, Served};
 pub use registry::{LastNack, ProxyState, RouteTablesMode};
 pub use resource::ResourceType;
-pub use server::{Error, Listener};
+pub use server::Listener;
+pub use server::gate::{Gate, Known, Origin, Seat, Unwelcome, origin};
 pub use tables::{WholeTable, whole_tables};

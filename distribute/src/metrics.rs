@@ -12,6 +12,9 @@ const RESOURCES: &str = "fleetgate_xds_resources_total";
 const ACKS: &str = "fleetgate_xds_acks_total";
 const NACKS: &str = "fleetgate_xds_nacks_total";
 const STREAMS: &str = "fleetgate_xds_streams";
+pub(crate) const UNKNOWN: &str = "fleetgate_xds_unknown_connections";
+const REFUSED: &str = "fleetgate_xds_refused_total";
+const REQUEST_BYTES: &str = "fleetgate_xds_request_bytes";
 const HOP: &str = "fleetgate_hop_seconds";
 
 /// Describes every metric of this crate; call after the recorder is installed.
@@ -22,6 +25,9 @@ pub fn describe() {
     describe_counter!(ACKS, "Responses that a proxy ACKed, by type");
     describe_counter!(NACKS, "Responses that a proxy refused, by type");
     describe_gauge!(STREAMS, "Connected delta xDS streams");
+    describe_gauge!(UNKNOWN, "Connections without a stream of a known proxy");
+    describe_counter!(REFUSED, "Connections, streams and requests that were refused or cut, by reason");
+    describe_gauge!(REQUEST_BYTES, Unit::Bytes, "Large requests that are under way or being handled");
     describe_histogram!(HOP, Unit::Seconds, "Time from 'observed' at the source until the hop");
 }
 
@@ -44,6 +50,14 @@ pub(crate) fn nacked(kind: ResourceType) {
 
 pub(crate) fn streams(change: f64) {
     gauge!(STREAMS).increment(change);
+}
+
+pub(crate) fn request_bytes(change: f64) {
+    gauge!(REQUEST_BYTES).increment(change);
+}
+
+pub(crate) fn refused(reason: &'static str) {
+    counter!(REFUSED, "reason" => reason).increment(1);
 }
 
 fn hop(hop: &'static str, observed: i64) {

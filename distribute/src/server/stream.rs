@@ -1,4 +1,4 @@
-//! One proxy's stream: moves messages between tonic and the session.
+//! One proxy's stream: moves messages between its connection and the session.
 
 use std::sync::Arc;
 
@@ -7,14 +7,15 @@ use envoy_types::pb::envoy::{
     service::discovery::v3::DeltaDiscoveryRequest,
 };
 use envoy_types::pb::google::protobuf::value::Kind;
+use hyper::body::Incoming;
 use proto::ResourceKey;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
-use tonic::{Request, Status, Streaming, codegen::tokio_stream::wrappers::ReceiverStream};
+use tonic::Status;
 
-use super::{Ads, Slot, tls::PeerCertificate, wait};
+use super::{Ads, Caller, answer::Answer, aside, gate::Known, peers::Slot, requests::Requests, wait};
 use crate::{
     auth::{Peer, bearer},
     distributor::{Distributor, Feedback, Inbox, Shared, lock},
@@ -25,23 +26,27 @@ use crate::{
 
 /// More than the pushes that can be unanswered at a time, one a type.
 const QUEUE: usize = 8;
+/// A request with more names than this is not taken on a thread that others wait for.
+const MANY: usize = 4096;
 
-type Requests = Streaming<DeltaDiscoveryRequest>;
-
-/// Authenticates a new stream by its token and first request, and starts its session.
+/// Authenticates a new stream by its token or its connection's certificate, before anything of it is read; then
+/// takes its first request and starts its session.
 pub(super) async fn open(
     ads: Ads,
-    request: Request<Requests>,
-) -> Result<ReceiverStream<Result<Response, Status>>, Status> {
-    let slot = Slot::take(&ads.distributor)?;
-    let token = bearer(request.metadata().as_ref()).map(str::to_owned);
-    let certificate = request.extensions().get::<Option<PeerCertificate>>().cloned().flatten();
-    let mut requests = request.into_inner();
-    let patience = ads.distributor.inner.options.first_request_timeout;
+    caller: Caller,
+    request: http::Request<Incoming>,
+) -> Result<http::Response<Answer>, Status> {
+    let peer = Peer { bearer_token: bearer(request.headers()), certificate: caller.certificate.as_deref() };
+    let scope = ads.auth.scope(peer).map_err(|problem| {
+        metrics::refused("unauthenticated");
+        Status::unauthenticated(problem)
+    })?;
+    let options = ads.distributor.inner.options;
+    let slot = Slot::take(&ads.distributor, &scope)?;
+    let known = caller.seat.known();
+    let mut requests = Requests::new(request.into_body(), slot, options);
     let first = tokio::select! {
-        first = timeout(patience, requests.message()) => first.map_err(|_| {
-            Status::deadline_exceeded("no request came on the stream: the proxy must send one with its node")
-        })??,
+        first = requests.next() => first?,
         () = wait(ads.stopped.clone()) => return Err(stopping()),
     };
     let first = first.ok_or_else(|| Status::invalid_argument("the stream ended before its first request"))?;
@@ -50,12 +55,9 @@ pub(super) async fn open(
             "the first request carries no node.id: set node.id in the bootstrap of the proxy",
         ));
     };
-    let certificate = certificate.as_ref().map(|PeerCertificate(der)| &der[..]);
-    let peer = Peer { bearer_token: token.as_deref(), certificate };
-    let scope = ads.auth.scope(peer, &node.id).map_err(Status::unauthenticated)?;
     let shared = ads.distributor.shared(&scope);
     let walks = walks(node);
-    let (responses, stream) = mpsc::channel(QUEUE);
+    let (responses, queue) = mpsc::channel(QUEUE);
     let proxy = Proxy {
         inbox: shared.register(),
         id: node.id.clone(),
@@ -65,10 +67,10 @@ pub(super) async fn open(
         shared,
         responses,
         session: if walks { Session::walking() } else { Session::default() },
-        _slot: slot,
+        _known: known,
     };
     tokio::spawn(proxy.run(first, requests, ads.stopped));
-    Ok(ReceiverStream::new(stream))
+    Ok(Answer::streaming(queue))
 }
 
 struct Proxy {
@@ -80,7 +82,7 @@ struct Proxy {
     inbox: Arc<Inbox>,
     responses: mpsc::Sender<Result<Response, Status>>,
     session: Session,
-    _slot: Slot,
+    _known: Known,
 }
 
 impl Proxy {
@@ -119,7 +121,7 @@ impl Proxy {
                 }
             };
             tokio::select! {
-                request = requests.message() => match request {
+                request = requests.next() => match request {
                     Ok(Some(request)) => self.request(&request).await?,
                     Ok(None) => return Ok(()),
                     Err(status) => return Err(status),
@@ -144,21 +146,29 @@ impl Proxy {
                 "the stream subscribes to more than {limit} names; raise the limit or split the Gateway"
             )));
         }
-        self.step(Input::Request(request)).await
+        let output = aside(asked > MANY, || self.output(Input::Request(request)));
+        self.send(output).await
     }
 
     async fn step(&mut self, input: Input<'_>) -> Result<(), Status> {
-        let Output { responses, notices, .. } = {
-            let mut scope = lock(&self.shared.scope);
-            let keys = self.distributor.inner.keys.as_ref();
-            // What changed in the scope comes first: the answer to the input is made of its newest state.
-            let mut output = self.session.step(Input::Changed(self.inbox.take()), &mut scope, keys);
-            output.append(self.session.step(input, &mut scope, keys));
-            if !output.touched.is_empty() {
-                self.shared.deliver(&output.touched);
-            }
-            output
-        };
+        let output = self.output(input);
+        self.send(output).await
+    }
+
+    fn output(&mut self, input: Input<'_>) -> Output {
+        let mut scope = lock(&self.shared.scope);
+        let keys = self.distributor.inner.keys.as_ref();
+        // What changed in the scope comes first: the answer to the input is made of its newest state.
+        let mut output = self.session.step(Input::Changed(self.inbox.take()), &mut scope, keys);
+        output.append(self.session.step(input, &mut scope, keys));
+        if !output.touched.is_empty() {
+            self.shared.deliver(&output.touched);
+        }
+        output
+    }
+
+    async fn send(&mut self, output: Output) -> Result<(), Status> {
+        let Output { responses, notices, .. } = output;
         for notice in notices {
             self.tell(notice);
         }

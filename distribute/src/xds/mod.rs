@@ -13,5 +13,5 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use response::Response;
+pub(crate) use response::{Parts, Response};
 pub(crate) use session::{Input, Mark, Notice, Output, Session, Touched};

@@ -1,7 +1,8 @@
-//! `DeltaDiscoveryResponse` with shared bodies, encoded by hand: each body is copied once, into the
-//! buffer that goes to the socket.
+//! `DeltaDiscoveryResponse` encoded by hand, in parts: large bodies are shared up to the socket.
 
-use bytes::{BufMut, Bytes};
+use std::collections::VecDeque;
+
+use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use proto::{ArcStr, ContentHash, Revision};
 
@@ -43,13 +44,14 @@ impl Response {
     }
 
     /// Appends the protobuf message.
-    pub(crate) fn encode(&self, buf: &mut impl BufMut) {
-        put_bytes(1, self.revision.0.to_string().as_bytes(), buf);
+    pub(crate) fn encode(&self, parts: &mut Parts) {
+        put_bytes(1, self.revision.0.to_string().as_bytes(), &mut parts.last);
         for one in &self.resources {
-            encode_key(2, WireType::LengthDelimited, buf);
-            encode_varint(one.encoded_len(self.kind) as u64, buf);
-            one.encode(self.kind, buf);
+            encode_key(2, WireType::LengthDelimited, &mut parts.last);
+            encode_varint(one.encoded_len(self.kind) as u64, &mut parts.last);
+            one.encode(self.kind, parts);
         }
+        let buf = &mut parts.last;
         put_bytes(4, self.kind.url().as_bytes(), buf);
         put_bytes(5, self.nonce.to_string().as_bytes(), buf);
         for name in &self.removed {
@@ -67,13 +69,59 @@ impl Resource {
         framed(VERSION_LEN) + framed(self.any_len(kind)) + framed(self.name.len())
     }
 
-    fn encode(&self, kind: ResourceType, buf: &mut impl BufMut) {
+    fn encode(&self, kind: ResourceType, parts: &mut Parts) {
+        let buf = &mut parts.last;
         put_bytes(1, self.version.to_string().as_bytes(), buf);
         encode_key(2, WireType::LengthDelimited, buf);
         encode_varint(self.any_len(kind) as u64, buf);
         put_bytes(1, kind.url().as_bytes(), buf);
-        put_bytes(2, &self.body, buf);
-        put_bytes(3, self.name.as_bytes(), buf);
+        encode_key(2, WireType::LengthDelimited, buf);
+        encode_varint(self.body.len() as u64, buf);
+        parts.share(&self.body);
+        put_bytes(3, self.name.as_bytes(), &mut parts.last);
+    }
+}
+
+/// Bodies from this size on are shared; below it, copying costs less than a part of its own.
+const SHARED: usize = 8 << 10;
+/// Parts that are written are not longer than this by much.
+const PART: usize = 16 << 10;
+
+/// A message in parts.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    parts: VecDeque<Bytes>,
+    last: BytesMut,
+}
+
+impl Parts {
+    /// Begins with a gRPC frame's header, for a message of `length` bytes.
+    pub(crate) fn framed(length: usize) -> Parts {
+        let mut parts = Parts::default();
+        parts.last.put_u8(0);
+        // A response has far fewer than 4 GiB: the bodies of one scope.
+        parts.last.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+        parts
+    }
+
+    fn share(&mut self, bytes: &Bytes) {
+        if bytes.len() < SHARED {
+            self.last.extend_from_slice(bytes);
+        }
+        if bytes.len() >= SHARED || self.last.len() >= PART {
+            self.parts.push_back(self.last.split().freeze());
+        }
+        if bytes.len() >= SHARED {
+            self.parts.push_back(bytes.clone());
+        }
+    }
+
+    /// All of them, in order; none is empty.
+    pub(crate) fn finish(mut self) -> VecDeque<Bytes> {
+        if !self.last.is_empty() {
+            self.parts.push_back(self.last.freeze());
+        }
+        self.parts
     }
 }
 
@@ -98,7 +146,7 @@ mod tests {
     use prost::Message;
     use proto::{ContentHash, Revision};
 
-    use super::{Resource, Response};
+    use super::{Parts, Resource, Response, SHARED};
     use crate::resource::ResourceType;
 
     #[test]
@@ -114,8 +162,11 @@ mod tests {
                 removed: vec!["gone".into(), "too".into()],
                 observed: 0,
             };
-            let mut bytes = Vec::new();
-            response.encode(&mut bytes);
+            let mut parts = Parts::default();
+            response.encode(&mut parts);
+            let parts = parts.finish();
+            assert!(size < SHARED || parts.iter().any(|part| part.as_ptr() == body.as_ptr()));
+            let bytes = parts.iter().flatten().copied().collect::<Vec<_>>();
             assert_eq!(bytes.len(), response.encoded_len());
             let read = DeltaDiscoveryResponse::decode(bytes.as_slice()).unwrap();
             assert_eq!((read.nonce.as_str(), read.system_version_info.as_str()), ("10", "99"));

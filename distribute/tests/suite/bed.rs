@@ -21,13 +21,14 @@ use crate::pieces::gateway;
 /// A wait that takes this long will never end.
 pub(crate) const FOREVER: Duration = Duration::from_secs(120);
 
-/// The token of Gateway `default/NAME` is `token-NAME`.
+/// The token of Gateway `default/NAME` is `token-NAME`; a certificate is for `default/web`.
 struct Tokens;
 
 impl Authenticate for Tokens {
-    fn scope(&self, peer: distribute::Peer<'_>, node_id: &str) -> Result<ResourceKey, String> {
+    fn scope(&self, peer: distribute::Peer<'_>) -> Result<ResourceKey, String> {
         let name = peer.bearer_token.and_then(|token| token.strip_prefix("token-"));
-        name.map(gateway).ok_or_else(|| format!("no known token came with node {node_id}"))
+        let name = name.or_else(|| peer.certificate.map(|_| "web"));
+        name.map(gateway).ok_or_else(|| "no known token".to_owned())
     }
 }
 
@@ -47,7 +48,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     feedback: mpsc::UnboundedReceiver<Feedback>,
     shutdown: Option<oneshot::Sender<()>>,
-    serving: JoinHandle<Result<(), distribute::Error>>,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
@@ -56,23 +57,27 @@ impl Server {
     }
 
     pub(crate) async fn at(address: SocketAddr, options: Options) -> Server {
+        let socket = TcpListener::bind(address).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        Server::on(Listener::Tcp(socket), address, options)
+    }
+
+    pub(crate) fn on(listener: Listener, address: SocketAddr, options: Options) -> Server {
         let (tell, feedback) = mpsc::unbounded_channel();
         let keys = Arc::new(Keys::default());
         let distributor = Distributor::new(options, keys.clone(), tell);
-        let socket = TcpListener::bind(address).await.unwrap();
-        let address = socket.local_addr().unwrap();
         let (shutdown, stopped) = oneshot::channel();
         let stop = async {
             let _ = stopped.await;
         };
-        let serving = tokio::spawn(distributor.clone().serve(Listener::Tcp(socket), Arc::new(Tokens), stop));
+        let serving = tokio::spawn(distributor.clone().serve(listener, Arc::new(Tokens), stop));
         Server { distributor, keys, address, feedback, shutdown: Some(shutdown), serving }
     }
 
     /// Asks the server to stop and waits until it has.
     pub(crate) async fn stop(&mut self) {
         drop(self.shutdown.take());
-        tokio::time::timeout(FOREVER, &mut self.serving).await.expect("does not stop").unwrap().unwrap();
+        tokio::time::timeout(FOREVER, &mut self.serving).await.expect("does not stop").unwrap();
     }
 
     /// Reads what proxies say until `wanted` gives a value.

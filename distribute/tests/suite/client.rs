@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_millis(100);
 pub(crate) type Ads = AggregatedDiscoveryServiceClient<Channel>;
 
 pub(crate) async fn connect(server: SocketAddr) -> Ads {
-    Ads::connect(format!("http://{server}")).await.unwrap()
+    Ads::connect(format!("http://{server}")).await.unwrap().max_decoding_message_size(64 << 20)
 }
 
 /// A request with the token of a Gateway, or with none.

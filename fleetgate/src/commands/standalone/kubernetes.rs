@@ -197,7 +197,7 @@ async fn bind(address: SocketAddr, what: &str, flag: &str) -> anyhow::Result<Tcp
 struct ByCertificate;
 
 impl Authenticate for ByCertificate {
-    fn scope(&self, peer: Peer<'_>, _node_id: &str) -> Result<ResourceKey, String> {
+    fn scope(&self, peer: Peer<'_>) -> Result<ResourceKey, String> {
         gateway_of(peer.certificate)
     }
 }

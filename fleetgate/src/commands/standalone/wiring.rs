@@ -35,7 +35,7 @@ impl PrivateKeys for Keys {
 pub(super) struct Authenticator(pub(super) Tokens);
 
 impl Authenticate for Authenticator {
-    fn scope(&self, peer: Peer<'_>, _node_id: &str) -> Result<ResourceKey, String> {
+    fn scope(&self, peer: Peer<'_>) -> Result<ResourceKey, String> {
         self.0.gateway(peer.bearer_token)
     }
 }
@@ -94,20 +94,17 @@ pub(super) fn bind_private(state: &StateDir) -> anyhow::Result<Listener> {
 }
 
 /// Serves xDS until `stopped` is true.
-///
-/// # Errors
-/// If the listener fails.
 pub(super) async fn serve_xds(
     distributor: Distributor,
     listener: Listener,
     authenticator: Arc<dyn Authenticate>,
     mut stopped: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
+) {
     let shutdown = async move {
         // Nobody left to stop it means the same.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    Ok(distributor.serve(listener, authenticator, shutdown).await?)
+    distributor.serve(listener, authenticator, shutdown).await;
 }
 
 /// What a source tells, and what becomes of it.
