@@ -116,6 +116,10 @@ pub(crate) struct Standalone {
     /// Leave the managed Envoys running when fleetgate is told to stop; the next start adopts them
     #[arg(long, env = "FLEETGATE_KEEP_ENVOYS")]
     pub(crate) keep_envoys: bool,
+    /// Seconds that files which are gone with their directory (it is empty, or another one stands in its place) stay in
+    /// effect
+    #[arg(long, value_name = "SECONDS", env = "FLEETGATE_DIRECTORY_GRACE", default_value_t = 30)]
+    pub(crate) directory_grace: u32,
     /// Versions of each object to keep in the log, the newest included
     #[arg(long, value_name = "N", env = "FLEETGATE_HISTORY", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(1..))]

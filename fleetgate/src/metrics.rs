@@ -14,6 +14,10 @@ pub(crate) const FAULTS: &str = "fleetgate_faults";
 pub(crate) const SOURCE_FAULTS: &str = "fleetgate_source_faults";
 /// Kubernetes Events, by what became of them.
 pub(crate) const KUBERNETES_EVENTS: &str = "fleetgate_kubernetes_events_total";
+/// Connections of the admin and health endpoints that ask nothing.
+pub(crate) const ADMIN_WAITING: &str = "fleetgate_admin_waiting_connections";
+/// 1 while the state directory is there and can be written.
+pub(crate) const STATE_DIR: &str = "fleetgate_state_directory_ok";
 const LOG_BYTES: &str = "fleetgate_log_bytes";
 const RESIDENT: &str = "process_resident_memory_bytes";
 const CPU: &str = "process_cpu_seconds_total";
@@ -51,6 +55,8 @@ fn describe() {
     describe_gauge!(ENVOYS, "Managed Envoys");
     describe_counter!(ENVOY_RESTARTS, "Managed Envoys that died or could not be started");
     describe_counter!(KUBERNETES_EVENTS, "Kubernetes Events, by what became of them");
+    describe_gauge!(ADMIN_WAITING, "Connections of the admin and health endpoints that ask nothing");
+    describe_gauge!(STATE_DIR, "1 while the state directory is there and can be written");
     describe_gauge!(LOG_BYTES, "Size of the event log on disk");
     describe_gauge!(RESIDENT, "Resident memory of this process");
     describe_gauge!(CPU, "CPU time of this process, user and system");

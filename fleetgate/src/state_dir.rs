@@ -10,6 +10,8 @@
 //! envoy/           bootstrap, log, pid and admin socket of each managed Envoy
 //! ```
 
+mod check;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -17,6 +19,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+
+pub(crate) use check::watch;
 
 /// A state directory of which this process is the only user.
 #[derive(Debug)]

@@ -10,8 +10,12 @@ use http_body_util::channel::{Channel, Sender};
 use proto::{Change, Event, Revision};
 use serde_json::{Value, json};
 use store::EventLog;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::oneshot;
 
 use super::answer::{Body, text, typed};
+use super::bounds::held;
+use super::tail::{Next, Page, next};
 use super::{Admin, Query};
 use crate::time::rfc3339;
 
@@ -23,25 +27,37 @@ pub(super) async fn answer(admin: &Admin, query: &Query<'_>) -> Response<Body> {
         Ok(since) => since.unwrap_or(Revision::NONE),
         Err(problem) => return text(StatusCode::BAD_REQUEST, problem),
     };
+    let follow = query.get("follow").is_some_and(|value| value != "0");
+    let place = if follow { admin.bounds.follower() } else { admin.bounds.large().await };
+    let place = match place {
+        Ok(place) => place,
+        Err(refused) => return refused,
+    };
+    let tail = follow.then(|| admin.tail.follow());
     // The first page now, so that its error has a status of its own.
     let first = match admin.log.read(since, PAGE).await {
         Ok(page) => page,
         Err(error) => return text(StatusCode::GONE, format!("{error}\n")),
     };
-    let follow = query.get("follow").is_some_and(|value| value != "0");
     let (sender, body) = Channel::<Bytes, Infallible>::new(4);
-    tokio::spawn(stream(Arc::clone(&admin.log), since, first, follow, sender));
-    typed(StatusCode::OK, "application/jsonl", body.boxed())
+    let (here, gone) = oneshot::channel::<()>();
+    let log = Arc::clone(&admin.log);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stream(log, since, first, tail, sender) => {}
+            _ = gone => {}
+        }
+    });
+    held(typed(StatusCode::OK, "application/jsonl", body.boxed()), (place, here))
 }
 
 async fn stream(
     log: Arc<dyn EventLog>,
     since: Revision,
     mut page: Vec<(Revision, Event)>,
-    follow: bool,
+    mut tail: Option<Receiver<Page>>,
     mut sender: Sender<Bytes>,
 ) {
-    let mut head = log.watch_head();
     let mut at = since;
     loop {
         while let Some((last, _)) = page.last() {
@@ -58,7 +74,8 @@ async fn stream(
                 }
             };
         }
-        if !follow || head.wait_for(|head| *head > at).await.is_err() {
+        let Some(tail) = &mut tail else { return };
+        if !follow(tail, &mut at, &mut sender).await {
             return;
         }
         page = log.read(at, PAGE).await.unwrap_or_default();
@@ -68,7 +85,33 @@ async fn stream(
     }
 }
 
-fn lines(page: &[(Revision, Event)]) -> Bytes {
+/// Passes on what the log takes; true if there is a gap, which has to be read from the log.
+async fn follow(tail: &mut Receiver<Page>, at: &mut Revision, sender: &mut Sender<Bytes>) -> bool {
+    loop {
+        match next(tail).await {
+            Next::Page(page) if page.last <= *at => {}
+            Next::Page(page) if page.after == *at => {
+                *at = page.last;
+                if sender.send_data(page.lines).await.is_err() {
+                    return false;
+                }
+            }
+            Next::Page(_) => return true,
+            Next::Lagged => {
+                let error = format!(
+                    "the reader is too slow and is cut after revision {at}: ask again with since={at}"
+                );
+                let line = json!({ "error": error }).to_string() + "\n";
+                // The client may have gone.
+                let _ = sender.send_data(line.into()).await;
+                return false;
+            }
+            Next::Closed => return false,
+        }
+    }
+}
+
+pub(super) fn lines(page: &[(Revision, Event)]) -> Bytes {
     let mut lines = String::new();
     for (revision, event) in page {
         lines.push_str(&line(*revision, event).to_string());

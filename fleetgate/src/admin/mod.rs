@@ -1,11 +1,13 @@
 //! The admin endpoint: plain HTTP on the loopback interface.
 
 mod answer;
+mod bounds;
+mod connections;
 mod events;
 mod hints;
 pub(crate) mod resources;
+mod tail;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,8 +16,6 @@ use anyhow::Context;
 use distribute::shard::Recent;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use metrics_exporter_prometheus::PrometheusHandle;
 use proto::Revision;
 use store::EventLog;
@@ -24,6 +24,10 @@ use tokio::net::TcpListener;
 use crate::kubernetes::Peers;
 use crate::status::Statuses;
 use answer::{Body, json, text};
+pub(crate) use bounds::Bounds;
+use bounds::held;
+pub(crate) use connections::Aside;
+pub(crate) use tail::Tail;
 
 /// What the endpoint shows.
 pub(crate) struct Admin {
@@ -41,6 +45,10 @@ pub(crate) struct Admin {
     pub(crate) peers: Option<Arc<Peers>>,
     /// Directory of the log, for its size.
     pub(crate) log_dir: PathBuf,
+    /// Answers under way.
+    pub(crate) bounds: Bounds,
+    /// For those who follow the log.
+    pub(crate) tail: Tail,
 }
 
 /// Binds the endpoint.
@@ -53,9 +61,10 @@ pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Serves all of it until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
-    accept(listener, move |request| {
+/// Serves all of it until it is dropped. `listener` may belong to another runtime.
+pub(crate) async fn serve(listener: std::net::TcpListener, admin: Arc<Admin>) {
+    tokio::spawn(admin.tail.clone().run(Arc::clone(&admin.log)));
+    connections::accept(listener, move |request| {
         let admin = Arc::clone(&admin);
         async move { route(&admin, &request).await }
     })
@@ -63,8 +72,8 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
 }
 
 /// Serves what probes and scrapers may know, from whatever host they ask, until it is dropped.
-pub(crate) async fn serve_health(listener: TcpListener, admin: Arc<Admin>) {
-    accept(listener, move |request| {
+pub(crate) async fn serve_health(listener: std::net::TcpListener, admin: Arc<Admin>) {
+    connections::accept(listener, move |request| {
         let admin = Arc::clone(&admin);
         async move {
             match request.uri().path() {
@@ -78,35 +87,6 @@ pub(crate) async fn serve_health(listener: TcpListener, admin: Arc<Admin>) {
         }
     })
     .await;
-}
-
-async fn accept<F>(
-    listener: TcpListener,
-    serve: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-) where
-    F: Future<Output = Response<Body>> + Send,
-{
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of file descriptors, most likely: some will be free soon.
-                tracing::warn!("the admin endpoint cannot take a connection: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let serve = serve.clone();
-        tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let answered = serve(request);
-                async move { Ok::<_, Infallible>(answered.await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new();
-            // The client went away: nobody is left to tell.
-            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
 }
 
 async fn route(admin: &Admin, request: &Request<Incoming>) -> Response<Body> {
@@ -125,6 +105,17 @@ async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Body> {
         "/" => text(StatusCode::OK, INDEX),
         "/livez" => text(StatusCode::OK, "ok\n"),
         "/readyz" => ready(&admin.statuses.missing()),
+        "/log" => events::answer(admin, &query).await,
+        "/metrics" | "/status" | "/hints" | "/deltas" | "/resources" => match admin.bounds.large().await {
+            Ok(place) => held(large(admin, request.uri().path(), &query).await, place),
+            Err(refused) => refused,
+        },
+        path => text(StatusCode::NOT_FOUND, format!("no {path} here\n{INDEX}")),
+    }
+}
+
+async fn large(admin: &Admin, path: &str, query: &Query<'_>) -> Response<Body> {
+    match path {
         "/metrics" => {
             crate::metrics::sample(&admin.log_dir);
             text(StatusCode::OK, admin.prometheus.render())
@@ -138,9 +129,7 @@ async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Body> {
             Ok(since) => json(&admin.recent.since(since.unwrap_or(Revision::NONE))),
             Err(problem) => text(StatusCode::BAD_REQUEST, problem),
         },
-        "/log" => events::answer(admin, &query).await,
-        "/resources" => resources::answer(admin, &query).await,
-        path => text(StatusCode::NOT_FOUND, format!("no {path} here\n{INDEX}")),
+        _ => resources::answer(admin, query).await,
     }
 }
 

@@ -14,7 +14,13 @@ pub(super) async fn run(args: Log) -> anyhow::Result<()> {
     client
         .lines(&path, |line| match args.output {
             Some(LogForm::Json) => print(&(String::from_utf8_lossy(line) + "\n")),
-            None => print(&one_line(&serde_json::from_slice(line)?)),
+            None => {
+                let line: Value = serde_json::from_slice(line)?;
+                match line["error"].as_str() {
+                    Some(error) => anyhow::bail!("{error}"),
+                    None => print(&one_line(&line)),
+                }
+            }
         })
         .await
 }

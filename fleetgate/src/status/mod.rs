@@ -49,6 +49,7 @@ struct Inner {
     revision: Revision,
     listed: bool,
     log_error: Option<String>,
+    state_directory: Option<String>,
     objects: BTreeMap<ResourceKey, Entry>,
     /// Gateways that are ours and valid: each gets proxies.
     accepted: BTreeSet<ResourceKey>,
@@ -233,6 +234,19 @@ impl Statuses {
         inner.log_error = error;
     }
 
+    /// What is wrong with the state directory, if something is.
+    pub(crate) fn state_directory(&self, problem: Option<String>) {
+        let mut inner = self.lock();
+        if inner.state_directory == problem {
+            return;
+        }
+        match &problem {
+            Some(problem) => tracing::error!("{problem}"),
+            None => tracing::info!("mended: the state directory can be written again"),
+        }
+        inner.state_directory = problem;
+    }
+
     /// What is wrong with the files of the source, all of it.
     pub(crate) fn source_faults(&self, faults: Vec<SourceFault>) {
         metrics::gauge!(crate::metrics::SOURCE_FAULTS).set(faults.len() as f64);
@@ -314,6 +328,7 @@ impl Inner {
         if !self.listed {
             missing.push("the source has not been read yet".to_owned());
         }
+        missing.extend(self.state_directory.clone());
         missing.extend(self.log_error.iter().map(|error| format!("the event log fails: {error}")));
         missing
     }

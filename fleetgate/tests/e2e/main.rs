@@ -29,6 +29,7 @@ mod hostnames;
 mod https;
 mod installations;
 mod kubernetes;
+mod limits;
 mod listener_filters;
 mod listener_sets;
 mod listeners;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use ingest::directory;
@@ -41,11 +42,12 @@ pub(super) async fn run(args: Standalone, config: PathBuf) -> anyhow::Result<()>
     }
     let admin = admin::bind(args.admin).await?;
     let pipeline = Pipeline::open(&args, state, translate::Env::default(), program.is_some()).await?;
+    let directory_grace = Duration::from_secs(args.directory_grace.into());
     let source = directory::Options {
         epoch: pipeline.epoch(),
         known: pipeline.known(),
         cluster: ClusterId::LOCAL,
-        limits: limits(),
+        limits: ingest::Limits { directory_grace, ..limits() },
         ..directory::Options::new(&config)
     };
     let (batches, handle) = directory::start(source, Arc::clone(&pipeline.keys))?;

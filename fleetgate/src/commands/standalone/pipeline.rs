@@ -24,7 +24,7 @@ use crate::args::Standalone;
 use crate::envoy::Stop;
 use crate::kubernetes::Peers;
 use crate::kubernetes::classes::InUse;
-use crate::state_dir::StateDir;
+use crate::state_dir::{self, StateDir};
 use crate::status::{Locate, Statuses};
 
 /// All that is open before the first event is taken.
@@ -77,8 +77,10 @@ impl Pipeline {
         let snapshots = Arc::new(FileSnapshots::open(&state.join("snapshot"))?);
         let (tell, feedback) = mpsc::unbounded_channel();
         let keys = Arc::new(KeyStore::new());
-        let options =
-            distribute::Options { route_table_size: args.route_table_size as usize, ..Default::default() };
+        let options = distribute::Options {
+            route_table_size: args.route_table_size as usize,
+            ..within(raise_open_files(), distribute::Options::default())
+        };
         let distributor = Distributor::new(options, Arc::new(Keys(Arc::clone(&keys))), tell);
         let statuses = Arc::new(Statuses::new(env.controller_name.clone(), needs_proxies));
         let outputs = Arc::new(Wired { distributor: distributor.clone(), statuses: Arc::clone(&statuses) });
@@ -129,10 +131,16 @@ impl Pipeline {
             prometheus: self.prometheus.clone(),
             peers: mode.peers,
             log_dir: self.state.join("log"),
+            bounds: admin::Bounds::default(),
+            tail: admin::Tail::new(),
         });
-        let health =
-            mode.health.map(|listener| tokio::spawn(admin::serve_health(listener, Arc::clone(&admin))));
-        let admin_server = tokio::spawn(admin::serve(mode.admin, admin));
+        let aside = admin::Aside::new()?;
+        if let Some(listener) = mode.health {
+            aside.spawn(admin::serve_health(listener.into_std()?, Arc::clone(&admin)));
+        }
+        aside.spawn(admin::serve(mode.admin.into_std()?, admin));
+        let state_dir =
+            tokio::spawn(state_dir::watch(self.state.path().to_owned(), Arc::clone(&self.statuses)));
         let (stop, stopped) = watch::channel(false);
         let (events, events_receiver) = mpsc::channel(64);
         let xds = (self.distributor.clone(), Arc::clone(&self.keys));
@@ -169,17 +177,36 @@ impl Pipeline {
         }
         stop.send_replace(true);
         shard.await?;
-        for task in [Some(source), Some(admin_server), Some(upkeep), health].into_iter().flatten() {
+        for task in [source, upkeep, state_dir] {
             task.abort();
             // The log must be closed before the lock on the state directory goes.
             let _ = task.await;
         }
+        aside.end().await;
         drop(self.state);
         xds_servers.detach_all();
         match failure {
-            Some(served) => served?.context("the xDS server ended"),
+            Some(served) => served.context("the xDS server ended"),
             None => Ok(()),
         }
+    }
+}
+
+/// Takes what the system allows of open files, and says how many that are.
+fn raise_open_files() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Refused, it stays as it is.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    getrlimit(Resource::Nofile).current.and_then(|files| files.try_into().ok()).unwrap_or(usize::MAX)
+}
+
+/// Connections leave files for the log and the source.
+fn within(files: usize, options: distribute::Options) -> distribute::Options {
+    distribute::Options {
+        max_streams: options.max_streams.min(files / 2),
+        max_unknown_connections: options.max_unknown_connections.min(files / 8),
+        ..options
     }
 }
 
