@@ -79,7 +79,7 @@ fn bomb() -> Vec<u8> {
 async fn garbage_is_no_http2() {
     let mut siege = Siege::of(Options::default()).await;
     let mut torn = PREFACE.to_vec();
-    torn.extend(frame(HEADERS, END_HEADERS, 1, &opening(Some("token-web")))[..20].to_vec());
+    torn.extend_from_slice(&frame(HEADERS, END_HEADERS, 1, &opening(Some("token-web")))[..20]);
     let garbage = [vec![0xff; 4096], b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(), torn, vec![0; 9]];
     for bytes in garbage.iter().cycle().take(200) {
         use tokio::io::AsyncWriteExt;
