@@ -20,7 +20,7 @@ use crate::{
     resource::{ResourceId, ResourceType},
     scope::{Effect, Offer, Scope},
     server::Peers,
-    xds::{Mark, Touched},
+    xds::{Cause, Mark, Touched},
 };
 
 /// Limits of the server.
@@ -117,10 +117,12 @@ pub enum Feedback {
         revision: Revision,
         /// The pieces to blame.
         keys: Vec<XdsKey>,
-        /// What the proxy said.
+        /// What the proxy said, of these pieces if it told them apart, in one line.
         message: String,
+        /// Why.
+        cause: Cause,
     },
-    /// Pieces that were to blame are gone, or a proxy has ACKed their new version.
+    /// Pieces that were to blame are gone, or the proxies that refused them have ACKed them or are gone.
     Healed {
         /// The Gateway.
         scope: ResourceKey,
@@ -320,7 +322,7 @@ impl Distributor {
         let _ = self.inner.feedback.send(feedback);
     }
 
-    fn spread(&self, scope: &ResourceKey, shared: &Shared, effect: Effect, mark: Mark) {
+    pub(crate) fn spread(&self, scope: &ResourceKey, shared: &Shared, effect: Effect, mark: Mark) {
         if !effect.healed.is_empty() {
             self.tell(Feedback::Healed { scope: scope.clone(), keys: effect.healed });
         }

@@ -14,7 +14,8 @@
 //! - At most one push of a type is unanswered; changes in between merge into the next.
 //! - No listener or route goes out before the clusters and endpoints that it may use are ACKed; no
 //!   cluster is removed while a listener or route is owed.
-//! - A refused piece falls back to the last version that a proxy ACKed; nothing else stops.
+//! - A refused piece falls back to the last version that a proxy ACKed; nothing else stops. Only what was
+//!   refused alone, or by name, is to blame; what a proxy is not subscribed to, its ACK says nothing of.
 //!
 //! The place of Raft: [`Distributor::publish`] is "apply everywhere". With several replicas a
 //! replicated log sits in front of it: each replica publishes the same deltas in log order, and
@@ -41,3 +42,4 @@ pub use resource::ResourceType;
 pub use server::Listener;
 pub use server::gate::{Gate, Known, Origin, Seat, Unwelcome, origin};
 pub use tables::{WholeTable, whole_tables};
+pub use xds::Cause;

@@ -3,6 +3,9 @@
 use bytes::Bytes;
 use proto::{ContentHash, PrivateKeyRef, Put, Routing};
 
+/// Versions without an answer that are remembered beside the newest.
+const UNANSWERED: usize = 8;
+
 /// A version of a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Content {
@@ -30,9 +33,9 @@ pub(crate) enum Verdict {
     Unproven,
     /// A proxy ACKed it; served.
     Proven,
-    /// Was in a NACKed push with others; not served until it is tried apart from them.
+    /// Was in a NACKed push with others, or the proxy that refused it is gone; not served until it is tried.
     Suspect,
-    /// NACKed; not served until a new version comes.
+    /// Refused alone; not served until a new version comes, or the proxy that refused it is gone.
     Rejected,
 }
 
@@ -41,6 +44,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Piece {
     current: Content,
     good: Option<Content>,
+    /// Versions that were served and replaced before a proxy answered, with their positions.
+    unanswered: Vec<(u64, Content)>,
     verdict: Verdict,
     healing: bool,
     /// Position of the last change of what is served, in the scope's own count.
@@ -49,7 +54,14 @@ pub(crate) struct Piece {
 
 impl Piece {
     pub(crate) fn new(content: Content, seq: u64) -> Self {
-        Piece { current: content, good: None, verdict: Verdict::Unproven, healing: false, seq }
+        Piece {
+            current: content,
+            good: None,
+            unanswered: Vec::new(),
+            verdict: Verdict::Unproven,
+            healing: false,
+            seq,
+        }
     }
 
     /// What proxies get now.
@@ -76,22 +88,42 @@ impl Piece {
             return;
         }
         let old = std::mem::replace(&mut self.current, content);
-        if self.verdict == Verdict::Proven {
-            self.good = Some(old);
+        match self.verdict {
+            Verdict::Proven => self.good = Some(old),
+            Verdict::Unproven => {
+                if self.unanswered.len() == UNANSWERED {
+                    self.unanswered.remove(0);
+                }
+                self.unanswered.push((self.seq, old));
+            }
+            Verdict::Suspect | Verdict::Rejected => {}
         }
         self.verdict = Verdict::Unproven;
         if self.good.as_ref().is_some_and(|good| good.version == self.current.version) {
-            self.verdict = Verdict::Proven;
-            self.good = None;
+            self.accept();
         }
     }
 
-    /// A proxy ACKed what is served up to `seq`.
+    /// A proxy ACKed what was served at `seq`: the newest version, or one that was replaced meanwhile.
     pub(crate) fn prove(&mut self, seq: u64) {
-        if self.verdict == Verdict::Unproven && self.seq <= seq {
-            self.verdict = Verdict::Proven;
-            self.good = None;
+        if self.verdict != Verdict::Unproven {
+            return;
         }
+        if self.seq <= seq {
+            return self.accept();
+        }
+        let Some(at) = self.unanswered.iter().rposition(|(served, _)| *served <= seq) else { return };
+        let good = self.unanswered.drain(..=at).next_back().map(|(_, content)| content);
+        if good.as_ref().is_some_and(|good| good.version == self.current.version) {
+            return self.accept();
+        }
+        self.good = good;
+    }
+
+    fn accept(&mut self) {
+        self.verdict = Verdict::Proven;
+        self.good = None;
+        self.unanswered = Vec::new();
     }
 
     /// Sets the verdict of the newest version.

@@ -1,45 +1,59 @@
 //! Telling bad pieces from good ones that were refused together.
 
-use proto::{ArcStr, ContentHash, XdsKey};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::resource::ResourceType;
+use proto::{ArcStr, ContentHash, XdsKey, XdsKind};
 
-/// Where refusals can be told apart on their own: a listener's routes, or all resources of another type.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Lane {
-    pub(crate) kind: ResourceType,
-    /// Name of the listener's routes, else empty: tables come and go.
-    pub(crate) routes: ArcStr,
+use crate::resource::{ResourceId, ResourceType};
+
+/// One open stream of a proxy; 0 is none.
+pub(crate) type ProxyId = u64;
+
+/// A version of a piece.
+pub(crate) type Entry = (XdsKey, ContentHash);
+
+/// What proxies of a scope refuse.
+#[derive(Debug, Default)]
+pub(crate) struct Quarantine {
+    pub(crate) trials: BTreeMap<ResourceType, Trials>,
+    /// Pieces of which the newest version is not served, of listeners and route tables.
+    pub(crate) routing: BTreeSet<XdsKey>,
+    /// Who gave the verdict on a piece that was refused alone: it ends when that proxy is gone.
+    pub(crate) owners: BTreeMap<XdsKey, ProxyId>,
+    /// Proxies that lack what others may have: by circumstance, or against what others said.
+    pub(crate) dissents: BTreeMap<XdsKey, BTreeSet<ProxyId>>,
+    /// Resources of proxies whose stream ended, by `node.id`, that may not be what these say that they are: of a
+    /// refused push, Envoy counts nothing as received, though it may have applied a part.
+    pub(crate) doubts: BTreeMap<ArcStr, BTreeMap<ResourceId, Option<ContentHash>>>,
 }
 
-impl Lane {
-    pub(crate) fn of(kind: ResourceType, name: &ArcStr) -> Self {
-        let routes = match kind {
-            ResourceType::Route => lookup::routes_of(name).map_or_else(|| name.clone(), ArcStr::from),
-            _ => ArcStr::new(),
-        };
-        Lane { kind, routes }
+impl Quarantine {
+    /// True if every piece is served in its newest version.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.routing.is_empty() && self.owners.is_empty()
     }
 }
 
-/// Suspects of a lane, in groups: a group that is ACKed is good, one that is NACKed is split, so one bad
-/// piece among n costs about 2 log n pushes.
+/// Suspects of a type, in groups that are tried one after the other, each on top of what is known to be good: a
+/// group that is ACKed is good, one that is NACKed is split, so one bad piece among n costs about 2 log n pushes.
 #[derive(Debug, Default)]
 pub(crate) struct Trials {
     /// The group being served on trial.
-    pub(crate) active: Vec<(XdsKey, ContentHash)>,
+    pub(crate) active: Vec<Entry>,
+    /// The proxy whose answer is awaited.
+    pub(crate) judge: ProxyId,
     /// Groups to try, last first.
-    pub(crate) queue: Vec<Vec<(XdsKey, ContentHash)>>,
+    pub(crate) queue: Vec<Vec<Entry>>,
 }
 
 impl Trials {
-    /// Queues the halves of a refused group. A table's header comes first and alone: without it nothing
-    /// of the table can be served.
-    pub(crate) fn split(&mut self, mut group: Vec<(XdsKey, ContentHash)>) {
-        let is_header = |(key, _): &(XdsKey, ContentHash)| key.kind == proto::XdsKind::RouteTable;
-        let header = group.iter().position(is_header).map(|at| group.remove(at));
+    /// Queues the halves of a refused group. The headers of tables come first and alone: without one nothing
+    /// of its table can be served.
+    pub(crate) fn split(&mut self, group: Vec<Entry>) {
+        let is_header = |(key, _): &Entry| key.kind == XdsKind::RouteTable;
+        let (headers, mut group): (Vec<_>, Vec<_>) = group.into_iter().partition(is_header);
         let half = group.split_off(group.len().div_ceil(2));
         self.queue.extend([half, group].into_iter().filter(|part| !part.is_empty()));
-        self.queue.extend(header.map(|entry| vec![entry]));
+        self.queue.extend(headers.into_iter().map(|header| vec![header]));
     }
 }

@@ -1,14 +1,18 @@
 //! All that the proxies of one Gateway get.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod verdicts;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::{ArcStr, ContentHash, PrivateKeyRef, Put, ResourceKey, Revision, Routing, XdsKey, XdsKind};
 
+use rustc_hash::FxHashMap;
+
 use crate::{
-    piece::{Content, Piece, Verdict},
-    quarantine::{Lane, Trials},
+    piece::{Content, Piece},
+    quarantine::Quarantine,
     resource::{ResourceId, ResourceType},
     tables::{PieceId, RouteTables, TableVersion, encode_scope},
 };
@@ -33,6 +37,15 @@ pub(crate) struct Effect {
     pub(crate) healed: Vec<XdsKey>,
 }
 
+/// A version of a route table that this server made.
+#[derive(Clone, Debug)]
+struct Pushed {
+    version: ContentHash,
+    seq: u64,
+    /// Its pieces that no proxy had answered to.
+    unproven: Vec<XdsKey>,
+}
+
 /// A Gateway's resources, and which of them its proxies refused.
 #[derive(Debug)]
 pub(crate) struct Scope {
@@ -46,9 +59,11 @@ pub(crate) struct Scope {
     unsettled: BTreeSet<ArcStr>,
     /// Routes that some proxy wants in one table.
     wanted_whole: BTreeSet<ArcStr>,
-    trials: BTreeMap<Lane, Trials>,
-    /// Quarantined pieces of listeners and route tables.
-    quarantined: BTreeSet<XdsKey>,
+    quarantine: Quarantine,
+    /// The last versions of route tables that went out.
+    pushed: FxHashMap<ArcStr, VecDeque<Pushed>>,
+    /// Streams so far.
+    proxies: u64,
     seq: u64,
 }
 
@@ -62,8 +77,9 @@ impl Scope {
             table_size,
             unsettled: BTreeSet::new(),
             wanted_whole: BTreeSet::new(),
-            trials: BTreeMap::new(),
-            quarantined: BTreeSet::new(),
+            quarantine: Quarantine::default(),
+            pushed: FxHashMap::default(),
+            proxies: 0,
             seq: 0,
         }
     }
@@ -76,7 +92,7 @@ impl Scope {
     /// True while listeners or routes are served in an older version, which may need clusters that the
     /// newest version does not.
     pub(crate) fn serves_old_routes(&self) -> bool {
-        !self.quarantined.is_empty()
+        !self.quarantine.routing.is_empty()
     }
 
     /// Applies this scope's part of a delta.
@@ -98,6 +114,9 @@ impl Scope {
         for name in std::mem::take(&mut self.unsettled) {
             let Some(tables) = self.tables.get_mut(&name) else { continue };
             for name in tables.settle(self.seq) {
+                if !tables.has(&name) {
+                    self.pushed.remove(&name);
+                }
                 if lookup::routes_of(&name).is_some() {
                     touched.push(ResourceId { kind: ResourceType::Scope, name: name.clone() });
                 }
@@ -115,6 +134,9 @@ impl Scope {
         self.seq += 1;
         let id = resource_of(&put.key);
         let known = self.piece(&put.key).is_some();
+        if self.piece(&put.key).is_some_and(|piece| piece.newest() != put.version) {
+            self.forget_dissent(&put.key, effect);
+        }
         let is_route = id.kind == ResourceType::Route;
         let changed = if known {
             self.change(&put.key, |piece| piece.replace(Content::from(put))) && !is_route
@@ -148,12 +170,19 @@ impl Scope {
             self.singles.remove(&id)
         };
         if let Some(piece) = removed {
-            self.quarantined.remove(key);
-            if piece.is_blamed() {
+            self.quarantine.routing.remove(key);
+            self.quarantine.owners.remove(key);
+            if self.quarantine.dissents.remove(key).is_some() || piece.is_blamed() {
                 effect.healed.push(key.clone());
             }
             if id.kind != ResourceType::Route {
                 effect.touched.push(id);
+            } else if piece.served().is_none()
+                && let Some(tables) = self.tables.get(&id.name)
+            {
+                // A proxy that was not sent a table without it may have that now.
+                let names = tables.names().chain([&id.name]).cloned();
+                effect.touched.extend(names.map(|name| ResourceId { kind: ResourceType::Route, name }));
             }
         }
     }
@@ -218,55 +247,10 @@ impl Scope {
             .collect()
     }
 
-    /// A proxy ACKed the resource as it was at position `seq`.
-    pub(crate) fn prove(&mut self, kind: ResourceType, name: &ArcStr, seq: u64, effect: &mut Effect) {
-        for key in self.unproven(kind, name, seq) {
-            self.change(&key, |piece| piece.prove(seq));
-            self.take_healed(&key, effect);
-        }
-    }
-
-    /// A proxy came back with a version of before this server's time. If that is what is served but for
-    /// one virtual host, it has accepted all others.
-    pub(crate) fn prove_inherited(
-        &mut self,
-        kind: ResourceType,
-        name: &ArcStr,
-        version: ContentHash,
-        effect: &mut Effect,
-    ) {
-        let Offer::Ready { version: now, seq } = self.offer(kind, name) else { return };
-        if version == now {
-            return self.prove(kind, name, seq, effect);
-        }
-        let tables = self.tables_of(name).filter(|_| kind == ResourceType::Route);
-        let Some(lacking) = tables.and_then(|tables| tables.lacking(name, version)) else { return };
-        for key in self.unproven(kind, name, seq) {
-            if key.domain != lacking {
-                self.change(&key, |piece| piece.prove(seq));
-                self.take_healed(&key, effect);
-            }
-        }
-    }
-
     /// True if a route table is served without some of its virtual hosts, of which no good version is
     /// known.
     pub(crate) fn leaves_out(&self, kind: ResourceType, name: &ArcStr) -> bool {
         kind == ResourceType::Route && self.tables_of(name).is_some_and(RouteTables::leaves_out)
-    }
-
-    /// Pieces of a resource that were served at `seq` and that no proxy has accepted yet.
-    pub(crate) fn unproven(&self, kind: ResourceType, name: &ArcStr, seq: u64) -> Vec<XdsKey> {
-        let whole = XdsKey::new(self.key.clone(), kind.kind(), name.clone());
-        let keys: Vec<XdsKey> = match (kind, self.tables_of(name)) {
-            (ResourceType::Scope, _) => Vec::new(),
-            (ResourceType::Route, Some(tables)) => {
-                tables.unproven(name).into_iter().map(|id| self.key_of(routes_of(name), id)).collect()
-            }
-            _ => vec![whole],
-        };
-        let counts = |piece: &Piece| piece.verdict() == Verdict::Unproven && piece.seq <= seq;
-        keys.into_iter().filter(|key| self.piece(key).is_some_and(counts)).collect()
     }
 
     /// Domains of a table in the order of its virtual hosts on the wire.
@@ -302,74 +286,6 @@ impl Scope {
         }
     }
 
-    /// Takes pieces out of service that a proxy refused. One alone is rejected; of several, each goes
-    /// back to its last good version until it has been tried apart.
-    pub(crate) fn quarantine(
-        &mut self,
-        lane: &Lane,
-        suspects: Vec<XdsKey>,
-        certain: bool,
-    ) -> Vec<ResourceId> {
-        let verdict = if certain { Verdict::Rejected } else { Verdict::Suspect };
-        let mut touched = Vec::new();
-        let mut group = Vec::new();
-        for key in suspects {
-            let Some(version) = self.piece(&key).map(Piece::newest) else { continue };
-            self.judge(&key, verdict, &mut touched);
-            group.push((key, version));
-        }
-        self.settle(&mut touched);
-        if !certain {
-            self.trials.entry(lane.clone()).or_default().split(group);
-        }
-        touched
-    }
-
-    /// Lanes of a type that have suspects to try.
-    pub(crate) fn lanes(&self, kind: ResourceType) -> Vec<Lane> {
-        if self.trials.is_empty() {
-            return Vec::new();
-        }
-        self.trials.keys().filter(|lane| lane.kind == kind).cloned().collect()
-    }
-
-    /// Serves the next group of suspects, unless a trial is still open. Call when a proxy has all else.
-    pub(crate) fn next_trial(&mut self, lane: &Lane) -> Vec<ResourceId> {
-        let mut touched = Vec::new();
-        let Some(mut trials) = self.trials.remove(lane) else { return touched };
-        let open = |scope: &Scope, (key, version): &(XdsKey, ContentHash), verdict: Verdict| {
-            scope.piece(key).is_some_and(|piece| piece.newest() == *version && piece.verdict() == verdict)
-        };
-        if trials.active.iter().any(|entry| open(self, entry, Verdict::Unproven)) {
-            self.trials.insert(lane.clone(), trials);
-            return touched;
-        }
-        while let Some(mut group) = trials.queue.pop() {
-            group.retain(|entry| open(self, entry, Verdict::Suspect));
-            if group.is_empty() {
-                continue;
-            }
-            for (key, _) in &group {
-                self.judge(key, Verdict::Unproven, &mut touched);
-            }
-            self.settle(&mut touched);
-            trials.active = group;
-            self.trials.insert(lane.clone(), trials);
-            break;
-        }
-        touched
-    }
-
-    fn judge(&mut self, key: &XdsKey, verdict: Verdict, touched: &mut Vec<ResourceId>) {
-        self.seq += 1;
-        if self.change(key, |piece| piece.judge(verdict)) {
-            let id = resource_of(key);
-            if id.kind != ResourceType::Route {
-                touched.push(id);
-            }
-        }
-    }
-
     /// Changes a piece that exists; true if what is served changed.
     fn change(&mut self, key: &XdsKey, edit: impl FnOnce(&mut Piece)) -> bool {
         let (id, seq) = (resource_of(key), self.seq);
@@ -393,19 +309,12 @@ impl Scope {
         };
         let routes = [ResourceType::Route, ResourceType::Listener, ResourceType::ScopedListener];
         if quarantined && routes.contains(&id.kind) {
-            self.quarantined.insert(key.clone());
-        } else if !self.quarantined.is_empty() {
-            self.quarantined.remove(key);
+            self.quarantine.routing.insert(key.clone());
+        } else if !quarantined && !self.quarantine.is_empty() {
+            self.quarantine.routing.remove(key);
+            self.quarantine.owners.remove(key);
         }
         changed
-    }
-
-    fn take_healed(&mut self, key: &XdsKey, effect: &mut Effect) {
-        let mut healed = false;
-        self.change(key, |piece| healed = piece.take_healed());
-        if healed {
-            effect.healed.push(key.clone());
-        }
     }
 
     fn piece(&self, key: &XdsKey) -> Option<&Piece> {

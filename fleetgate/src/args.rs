@@ -73,8 +73,8 @@ pub(crate) enum Command {
   fleetgate standalone --config ./gateways --envoy /usr/bin/envoy --state-dir /var/lib/fleetgate
   fleetgate standalone --config ./gateways --envoy none --xds unix:/run/fleetgate/xds.sock
 
-Ready (http://ADMIN/readyz) means that each accepted Gateway's newest revision is ACKed by its Envoys or
-reported as faulty. With --envoy none a Gateway without a connected Envoy counts as ready.")]
+Ready (http://ADMIN/readyz) means that each accepted Gateway's newest revision is ACKed by its Envoys and
+that they refuse nothing of it. With --envoy none a Gateway without a connected Envoy counts as ready.")]
 pub(crate) struct Standalone {
     /// Directory of YAML files, read with its subdirectories and watched
     #[arg(

@@ -17,6 +17,7 @@ use crate::objects::{Files, Hosts};
   cargo run --release -p loadtest -- coldstart --routes 10000 --check
   cargo run --release -p loadtest -- tables --routes 100,1000,10000,100000 --plot tables.svg
   cargo run --release -p loadtest -- requests --check
+  cargo run --release -p loadtest -- refusals --edits 5000 --seed 1
   cargo xtask testbed shell -- target/release/loadtest cluster"
 )]
 pub(crate) struct Cli {
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Cluster(ClusterLoad),
     /// Small tables against one table a listener (plain RDS): CPU a request and requests a second
     Requests(RequestsLoad),
+    /// Random good and bad edits: what is good is live, what is bad alone is blamed; ends at the first fault
+    Refusals(RefusalsLoad),
 }
 
 /// What lies in the directory.
@@ -164,6 +167,21 @@ pub(crate) struct RequestsLoad {
     /// Serve plain RDS on both sides: how far apart equal sides come out on this machine
     #[arg(long)]
     pub(crate) null: bool,
+    #[command(flatten)]
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RefusalsLoad {
+    /// Edits of each way of serving routes
+    #[arg(long, value_name = "K", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) edits: u32,
+    /// Decides which edits
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How Envoy is served routes [default: both ways, one after the other]
+    #[arg(long, value_enum)]
+    pub(crate) tables: Option<Tables>,
     #[command(flatten)]
     pub(crate) outcome: Outcome,
 }

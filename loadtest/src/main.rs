@@ -18,6 +18,7 @@ mod probe;
 mod process;
 mod programs;
 mod record;
+mod refusals;
 mod report;
 mod requests;
 mod scenario;
@@ -35,7 +36,7 @@ use anyhow::Context;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::args::{Cli, Command, Load, Outcome, RequestsLoad, TablesLoad};
+use crate::args::{Cli, Command, Load, Outcome, RefusalsLoad, RequestsLoad, Tables, TablesLoad};
 use crate::bed::Bed;
 use crate::plot::{Axis, Line};
 use crate::programs::Programs;
@@ -61,6 +62,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Tables(load) => compare_tables(load),
         Command::Cluster(load) => cluster::run(load),
         Command::Requests(load) => compare_requests(load),
+        Command::Refusals(load) => refuse(load),
     }
 }
 
@@ -143,6 +145,19 @@ fn compare_requests(load: &RequestsLoad) -> anyhow::Result<ExitCode> {
         let record = requests::run(&programs, load, *case, &progress);
         progress.finish_and_clear();
         record.with_context(|| format!("requests, case {name}"))
+    });
+    let (_, code) = report::print(&load.outcome, runs)?;
+    Ok(code)
+}
+
+fn refuse(load: &RefusalsLoad) -> anyhow::Result<ExitCode> {
+    let programs = programs(&load.outcome)?;
+    let ways = load.tables.map_or_else(|| vec![Tables::Scoped, Tables::Rds], |one| vec![one]);
+    let runs = ways.into_iter().map(|tables| {
+        let progress = progress("refusals", name_of(tables));
+        let record = refusals::run(&programs, load, tables, &progress);
+        progress.finish_and_clear();
+        record.with_context(|| format!("refusals, {} tables", name_of(tables)))
     });
     let (_, code) = report::print(&load.outcome, runs)?;
     Ok(code)

@@ -83,6 +83,8 @@ impl fmt::Display for Fault {
 pub struct ListenerStatus {
     /// The section name.
     pub name: ArcStr,
+    /// Name of the xDS listener that serves it, with others of its port.
+    pub resource: ArcStr,
     /// Accepted routes, whether or not their references resolve.
     pub attached_routes: i32,
     /// Route kinds that may attach, as `{group, kind}` objects.

@@ -21,7 +21,7 @@ use crate::{
     distributor::{Distributor, Feedback, Inbox, Shared, lock},
     metrics,
     registry::{LastNack, unix_seconds},
-    xds::{Input, Notice, Output, Response, Session},
+    xds::{Input, Mark, Notice, Output, Response, Session},
 };
 
 /// More than the pushes that can be unanswered at a time, one a type.
@@ -66,7 +66,8 @@ pub(super) async fn open(
         scope,
         shared,
         responses,
-        session: if walks { Session::walking() } else { Session::default() },
+        session: if walks { Session::walking() } else { Session::default() }.of_node(&node.id),
+        start: Instant::now(),
         _known: known,
     };
     tokio::spawn(proxy.run(first, requests, ads.stopped));
@@ -82,6 +83,8 @@ struct Proxy {
     inbox: Arc<Inbox>,
     responses: mpsc::Sender<Result<Response, Status>>,
     session: Session,
+    /// When the clock of the session began.
+    start: Instant,
     _known: Known,
 }
 
@@ -101,9 +104,18 @@ impl Proxy {
         if let Err(status) = end {
             let _ = self.responses.try_send(Err(status));
         }
+        self.close();
         if lock(&distributor.inner.registry).disconnected(&scope, &proxy) {
             distributor.tell(Feedback::Disconnected { proxy, scope });
         }
+    }
+
+    /// What this proxy alone refused is tried on others.
+    fn close(&self) {
+        let mut scope = lock(&self.shared.scope);
+        let effect = self.session.close(&mut scope);
+        let mark = Mark::at(scope.revision);
+        self.distributor.spread(&self.scope, &self.shared, effect, mark);
     }
 
     /// # Errors
@@ -113,6 +125,7 @@ impl Proxy {
         let patience = self.distributor.inner.options.cluster_timeout;
         let mut waiting: Option<Instant> = None;
         loop {
+            let retry = self.session.next_retry().map(|at| self.start + at);
             let deadline = match self.session.waits() {
                 true => *waiting.get_or_insert_with(|| Instant::now() + patience),
                 false => {
@@ -132,6 +145,9 @@ impl Proxy {
                 () = sleep_until(deadline), if waiting.is_some() => {
                     waiting = None;
                     self.step(Input::Stalled).await?;
+                }
+                () = sleep_until(retry.unwrap_or(deadline)), if retry.is_some() => {
+                    self.step(Input::Retry).await?;
                 }
                 () = self.responses.closed() => return Ok(()),
             }
@@ -158,10 +174,13 @@ impl Proxy {
     fn output(&mut self, input: Input<'_>) -> Output {
         let mut scope = lock(&self.shared.scope);
         let keys = self.distributor.inner.keys.as_ref();
+        self.session.at(self.start.elapsed());
         // What changed in the scope comes first: the answer to the input is made of its newest state.
         let mut output = self.session.step(Input::Changed(self.inbox.take()), &mut scope, keys);
+        let is_answer = matches!(&input, Input::Request(request) if !request.response_nonce.is_empty());
         output.append(self.session.step(input, &mut scope, keys));
-        if !output.touched.is_empty() {
+        // After an answer it may be another proxy's turn to try what this one does not want.
+        if !output.touched.is_empty() || is_answer && scope.has_trials() {
             self.shared.deliver(&output.touched);
         }
         output
@@ -205,8 +224,8 @@ impl Proxy {
                 edit(&mut |state| state.acked = revision);
                 self.distributor.tell(Feedback::Acked { proxy, scope, revision });
             }
-            Notice::Nacked { kind, revision, keys, message } => {
-                metrics::nacked(kind);
+            Notice::PushNacked { kind } => metrics::nacked(kind),
+            Notice::Nacked { revision, keys, message, cause } => {
                 let nack = LastNack {
                     revision,
                     keys: keys.clone(),
@@ -214,7 +233,7 @@ impl Proxy {
                     unix_seconds: unix_seconds(),
                 };
                 edit(&mut |state| state.last_nack = Some(nack.clone()));
-                self.distributor.tell(Feedback::Nacked { proxy, scope, revision, keys, message });
+                self.distributor.tell(Feedback::Nacked { proxy, scope, revision, keys, message, cause });
             }
         }
     }

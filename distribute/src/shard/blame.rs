@@ -6,7 +6,7 @@ use proto::{Kind, ResourceKey, Revision, XdsKey, XdsKind};
 use store::EventLog;
 use translate::Engine;
 
-use crate::Feedback;
+use crate::{Cause, Feedback};
 
 /// An object whose content a proxy refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Blame {
     pub piece: XdsKey,
     /// What the proxy said.
     pub message: String,
+    /// Why.
+    pub cause: Cause,
 }
 
 /// What the proxies have ACKed, and who is blamed for what they did not.
@@ -54,12 +56,12 @@ impl Blames {
                     self.refused.remove(key);
                 }
             }
-            Feedback::Nacked { proxy, scope, keys, message, .. } => {
+            Feedback::Nacked { proxy, scope, keys, message, cause, .. } => {
                 let proxy = (scope.clone(), proxy.clone());
                 let acked = self.acked.get(&proxy).copied().unwrap_or(Revision::NONE);
                 let mut blamed = Vec::new();
                 for piece in keys {
-                    blamed.extend(self.refuse(piece, message, acked, engine, log).await);
+                    blamed.extend(self.refuse(piece, message, *cause, acked, engine, log).await);
                 }
                 return blamed;
             }
@@ -72,6 +74,7 @@ impl Blames {
         &mut self,
         piece: &XdsKey,
         message: &str,
+        cause: Cause,
         acked: Revision,
         engine: &Engine,
         log: &dyn EventLog,
@@ -84,7 +87,7 @@ impl Blames {
         }
         let good = self.refused.get(piece).map_or(acked, |refused| refused.good);
         let owners = newer_owners(piece, good, engine, log).await;
-        let blame = |object| Blame { object, piece: piece.clone(), message: message.to_owned() };
+        let blame = |object| Blame { object, piece: piece.clone(), message: message.to_owned(), cause };
         let blamed: Vec<Blame> = owners.into_iter().map(blame).collect();
         let refused = Refused { good, message: message.to_owned(), blamed: blamed.clone() };
         self.refused.insert(piece.clone(), refused);
@@ -108,12 +111,12 @@ async fn newer_owners(
             Err(error) => tracing::warn!("cannot tell whether {owner} is to blame for a NACK: {error}"),
         }
     }
-    likeliest(piece.kind, if newer.is_empty() { owners } else { newer })
+    likeliest(piece.kind, newer, owners)
 }
 
-/// A virtual host is made of routes, a listener of its Gateway: when such an object is among the
-/// candidates, the Namespaces and Services that they read are not to blame.
-fn likeliest(piece: XdsKind, candidates: Vec<ResourceKey>) -> Vec<ResourceKey> {
+/// A virtual host is made of routes, a listener of its Gateway: when such an object is among the owners, the
+/// Gateways, Namespaces and Services that they read are not to blame, though they may be newer.
+fn likeliest(piece: XdsKind, newer: Vec<ResourceKey>, owners: Vec<ResourceKey>) -> Vec<ResourceKey> {
     let kinds: &[Kind] = match piece {
         XdsKind::VirtualHost | XdsKind::Routes => &[Kind::HTTP_ROUTE, Kind::GRPC_ROUTE],
         XdsKind::Listener | XdsKind::ScopedListener | XdsKind::RouteTable => &[Kind::GATEWAY],
@@ -121,13 +124,14 @@ fn likeliest(piece: XdsKind, candidates: Vec<ResourceKey>) -> Vec<ResourceKey> {
         XdsKind::Endpoints => &[Kind::ENDPOINT_SLICE],
         XdsKind::Secret => &[Kind::SECRET, Kind::CONFIG_MAP],
     };
-    for kind in kinds {
-        let of_kind: Vec<ResourceKey> = candidates.iter().filter(|key| key.kind == *kind).cloned().collect();
+    let choices = [&newer, &owners].into_iter().flat_map(|of| kinds.iter().map(move |kind| (of, kind)));
+    for (of, kind) in choices {
+        let of_kind: Vec<ResourceKey> = of.iter().filter(|key| key.kind == *kind).cloned().collect();
         if !of_kind.is_empty() {
             return of_kind;
         }
     }
-    candidates
+    if newer.is_empty() { owners } else { newer }
 }
 
 #[cfg(test)]
@@ -141,7 +145,11 @@ mod tests {
         let route = ResourceKey::local(Kind::HTTP_ROUTE, "a", "r");
         let namespace = ResourceKey::local(Kind::NAMESPACE, "", "a");
         let both = vec![namespace.clone(), route.clone()];
-        assert_eq!(likeliest(XdsKind::VirtualHost, both), [route]);
-        assert_eq!(likeliest(XdsKind::VirtualHost, vec![namespace.clone()]), [namespace]);
+        let blamed = |newer: &[ResourceKey]| likeliest(XdsKind::VirtualHost, newer.to_vec(), both.clone());
+        for newer in [&both[..], &[], std::slice::from_ref(&namespace)] {
+            assert_eq!(blamed(newer), std::slice::from_ref(&route), "{newer:?}");
+        }
+        let alone = vec![namespace];
+        assert_eq!(likeliest(XdsKind::VirtualHost, alone.clone(), alone.clone()), alone);
     }
 }

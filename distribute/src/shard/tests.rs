@@ -273,6 +273,7 @@ async fn a_nack_is_blamed_on_the_route_that_changed_and_stays_with_it() {
         revision,
         keys: vec![piece.clone()],
         message: "no such thing".into(),
+        cause: crate::Cause::Content,
     };
     let blamed = |said| match said {
         Said::Feedback(blamed) => blamed.into_iter().map(|blame| blame.object.name.to_string()).collect(),

@@ -149,6 +149,12 @@ impl RouteTables {
         self.unproven.iter().filter(|piece| self.is_in(piece, id)).cloned().collect()
     }
 
+    /// True if a table has a piece, or would have it if it were served.
+    pub(crate) fn may_have(&self, table: &str, piece: &PieceId) -> bool {
+        let id = self.ids.get(table);
+        id.is_some_and(|id| self.is_in(piece, id) || self.layout.home(&piece.domain) == *id)
+    }
+
     /// Domains of a table in the order of its virtual hosts on the wire.
     pub(crate) fn domains(&self, table: &str) -> Vec<ArcStr> {
         self.ids.get(table).map_or_else(Vec::new, |id| self.layout.domains(id, &self.hosts))

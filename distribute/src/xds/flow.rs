@@ -4,7 +4,7 @@
 //! that is new to the proxy is ACKed together with the endpoints that it needs. Removals of
 //! clusters come when no listener or route is owed any more. A type that is not concerned never waits.
 
-use proto::ArcStr;
+use proto::{ArcStr, ContentHash, XdsKey};
 
 use super::{
     push::{Item, Push},
@@ -33,6 +33,8 @@ struct At<'a> {
 enum Step {
     /// The proxy has what it should have.
     Nothing,
+    /// It has the version that is served.
+    Has,
     /// Not yet.
     Wait,
     Remove,
@@ -45,6 +47,7 @@ impl Session {
         if !scope.is_complete() {
             return;
         }
+        self.trial = None;
         loop {
             for kind in ResourceType::ALL {
                 self.push(kind, scope, keys, out);
@@ -59,9 +62,8 @@ impl Session {
             ] {
                 self.push(kind, scope, keys, out);
             }
-            if !self.start_trial(scope, out) {
-                return;
-            }
+            let Some(trial) = self.start_trial(scope, out) else { return };
+            self.trial = trial;
         }
     }
 
@@ -70,7 +72,7 @@ impl Session {
             return;
         }
         let nonce = self.next_nonce();
-        let mut push = Push { nonce, revision: scope.revision, items: Vec::new(), mark: None };
+        let mut push = Push { nonce, revision: scope.revision, items: Vec::new(), mark: None, solo: None };
         let mut response = Response {
             kind,
             nonce,
@@ -89,6 +91,8 @@ impl Session {
         self.settle(effect, scope.revision, out);
         let greet = std::mem::take(&mut self.of(kind).greet);
         if greet || push.mark.is_some() {
+            let solo = self.trial.take_if(|(of, _)| *of == kind).map(|(_, key)| key);
+            push.solo = solo.filter(|_| push.items.iter().all(|item| !item.interim));
             response.observed = push.mark.map_or(0, |mark| mark.observed);
             self.of(kind).inflight = Some(push);
             out.responses.push(response);
@@ -107,15 +111,25 @@ impl Session {
     ) -> bool {
         let (kind, nonce) = (response.kind, push.nonce);
         let at = At { may_remove: self.may_remove(kind, scope), nonce, turns };
-        let mut waits = false;
+        let (mut waits, mut is_full) = (false, false);
         for (name, mark) in std::mem::take(&mut self.of(kind).dirty) {
-            if turns.are_later(&name) {
+            let is_alone = self.get(kind).alone.contains(&name);
+            if is_full || is_alone && !push.items.is_empty() || turns.are_later(&name) {
                 self.of(kind).dirty.insert(name, mark);
                 continue;
+            }
+            if scope.offer(kind, &name) == Offer::Absent {
+                self.of(kind).alone.remove(&name);
+                self.relent(kind, &name, scope, effect);
             }
             self.of(kind).prove_inherited(kind, &name, scope, effect);
             match self.of(kind).step(kind, &name, mark, at, scope, keys) {
                 Step::Nothing => continue,
+                Step::Has => {
+                    self.of(kind).alone.remove(&name);
+                    self.relent(kind, &name, scope, effect);
+                    continue;
+                }
                 Step::Wait => {
                     waits = true;
                     self.of(kind).dirty.insert(name, mark);
@@ -138,6 +152,7 @@ impl Session {
                     }
                     push.items.push(item);
                     response.resources.push(resource);
+                    is_full = is_alone;
                 }
             }
             push.mark = Some(push.mark.map_or(mark, |first| first.merged(mark)));
@@ -165,7 +180,7 @@ impl Session {
         seq: u64,
         nonce: u64,
         mark: Mark,
-        scope: &Scope,
+        scope: &mut Scope,
     ) -> Item {
         let sent = Sent { version: Some(resource.version), nonce, inherited: false };
         let previous = self.of(kind).sent.insert(resource.name.clone(), sent);
@@ -180,7 +195,12 @@ impl Session {
             }
         }
         let (name, version) = (resource.name.clone(), resource.version);
-        Item { name, version, seq, previous, endpoints, table: None, interim: false }
+        let (since, unproven) = (self.get(kind).since(&name), scope.unproven(kind, &name));
+        if kind == ResourceType::Route {
+            scope.note_pushed(&name, version, seq, &unproven);
+        }
+        let (table, interim) = (None, false);
+        Item { name, version, seq, previous, endpoints, since, unproven, table, interim }
     }
 
     /// Listeners and routes wait for clusters that the proxy does not have; routes also for listeners.
@@ -222,35 +242,53 @@ impl Session {
         let done = |kind| self.get(kind).open && self.get(kind).is_idle();
         match kind {
             ResourceType::Listener | ResourceType::ScopedListener => true,
-            ResourceType::Secret | ResourceType::Route => done(self.listeners()),
+            ResourceType::Route => done(self.listeners()),
+            ResourceType::Secret => {
+                done(self.listeners()) && !scope.serves_old_routes() && !self.has_old_routes()
+            }
             // Until then a table may lead there.
             ResourceType::Scope => done(ResourceType::Route),
             ResourceType::Cluster => {
                 let routes = self.get(ResourceType::Route);
                 let routed = routes.is_idle() && (routes.len() > 0 || !scope.has_tables());
-                done(self.listeners()) && routed && !scope.serves_old_routes()
+                done(self.listeners()) && routed && !scope.serves_old_routes() && !self.has_old_routes()
             }
             ResourceType::Endpoints => done(ResourceType::Cluster),
         }
     }
 
-    /// When all else is sent, serves the next suspects; true if there are any.
-    fn start_trial(&mut self, scope: &mut Scope, out: &mut Output) -> bool {
+    /// When all else is sent, serves the next suspects: the kind and, if it is one alone, the piece.
+    fn start_trial(&mut self, scope: &mut Scope, out: &mut Output) -> Option<Option<(ResourceType, XdsKey)>> {
+        if !scope.has_trials() {
+            return None;
+        }
         for kind in ResourceType::ALL {
-            let gated = kind == self.listeners() || kind == ResourceType::Route;
-            let state = self.get(kind);
-            if !state.open || state.inflight.is_some() || (gated && !state.dirty.is_empty()) {
+            if !self.is_done(kind, scope) {
                 continue;
             }
-            for lane in scope.lanes(kind) {
-                let touched = scope.next_trial(&lane);
+            loop {
+                scope.end_trial(kind, self.id);
+                let frozen = self.frozen();
+                let can_judge = |scope: &Scope, key: &XdsKey| self.can_judge(kind, key, &frozen, scope);
+                let (touched, mut pieces) = scope.next_trial(kind, self.id, can_judge);
+                let Some(piece) = pieces.pop() else { break };
                 if !touched.is_empty() {
                     self.settle(Effect { touched, healed: Vec::new() }, scope.revision, out);
-                    return true;
+                    return Some(pieces.is_empty().then_some((kind, piece)));
                 }
             }
         }
-        false
+        None
+    }
+
+    /// True if the proxy has answered to all that it gets of a type. Removals may wait.
+    fn is_done(&mut self, kind: ResourceType, scope: &Scope) -> bool {
+        let gated = kind == self.listeners() || kind == ResourceType::Route;
+        let scopes = self.get(ResourceType::Scope);
+        let scoped = kind != ResourceType::Route || !self.walks() || scopes.inflight.is_none();
+        let state = self.get(kind);
+        let done = state.open && state.inflight.is_none() && (!gated || state.dirty.is_empty()) && scoped;
+        done && self.may_put(kind, scope)
     }
 }
 
@@ -287,7 +325,10 @@ impl Subscriptions {
                 let interim = at.turns.interim(name);
                 let version = interim.map_or(version, |table| table.version);
                 let has = self.sent.get(name).is_some_and(|sent| sent.version == Some(version));
-                if (has && !mark.forced) || self.refused.get(name) == Some(&version) {
+                if has && !mark.forced {
+                    return Step::Has;
+                }
+                if self.refuses(name, version) {
                     return Step::Nothing;
                 }
                 // What it brought along may contain a good version of just what is left out.
@@ -335,8 +376,16 @@ impl Subscriptions {
             return false;
         };
         let Some(sent) = self.sent.get(table) else { return true };
-        let is_unknown = sent.nonce == 0 && sent.version != Some(now) && !self.tables.contains_key(table);
+        let is_old = sent.nonce == 0 && sent.version != Some(now) && !self.tables.contains_key(table);
+        let is_unknown = is_old && !self.keeps(&table.into(), now, scope);
         sent.nonce == at.nonce || is_unknown || at.turns.prepare(table)
+    }
+
+    /// True if the proxy stays on what it has of a table, though this version is served.
+    fn keeps(&self, table: &ArcStr, version: ContentHash, scope: &Scope) -> bool {
+        let refuses = self.refuses(table, version);
+        let inherited = self.sent.get(table).is_some_and(|sent| sent.inherited);
+        refuses || inherited && scope.leaves_out(ResourceType::Route, table)
     }
 
     /// A proxy is told of a removal if it has the resource. It is told that something it asked for

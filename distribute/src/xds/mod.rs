@@ -1,8 +1,10 @@
 //! The delta xDS protocol as a pure state machine: no tokio, no tonic, no clock.
 
 mod flow;
+mod message;
 mod nack;
 mod push;
+mod refused;
 mod response;
 mod secret;
 mod session;
@@ -14,4 +16,5 @@ mod wire;
 mod tests;
 
 pub(crate) use response::{Parts, Response};
+pub use session::Cause;
 pub(crate) use session::{Input, Mark, Notice, Output, Session, Touched};

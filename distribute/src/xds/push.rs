@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proto::{ArcStr, ContentHash, Revision};
+use proto::{ArcStr, ContentHash, Revision, XdsKey};
 
 use super::{session::Mark, subscriptions::Sent};
 use crate::tables::TableVersion;
@@ -16,6 +16,8 @@ pub(crate) struct Push {
     pub(crate) items: Vec<Item>,
     /// First of the changes that the push contains.
     pub(crate) mark: Option<Mark>,
+    /// The piece on trial that alone makes the push differ from what the proxy accepted.
+    pub(crate) solo: Option<XdsKey>,
 }
 
 /// A resource of a push.
@@ -33,6 +35,10 @@ pub(crate) struct Item {
     pub(crate) table: Option<Arc<TableVersion>>,
     /// True if it is not what the scope serves, but leads there.
     pub(crate) interim: bool,
+    /// The subscription that it is for.
+    pub(crate) since: Option<u64>,
+    /// Its pieces that no proxy had answered to.
+    pub(crate) unproven: Vec<XdsKey>,
 }
 
 impl Push {

@@ -1,6 +1,6 @@
 //! One proxy's stream: requests and changes in, responses out.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use proto::{ArcStr, Revision, XdsKey};
@@ -8,6 +8,7 @@ use proto::{ArcStr, Revision, XdsKey};
 use super::{flow::is_ready, push::Push, response::Response, subscriptions::Subscriptions};
 use crate::{
     auth::PrivateKeys,
+    quarantine::ProxyId,
     resource::{ResourceId, ResourceType},
     scope::{Effect, Offer, Scope},
 };
@@ -53,6 +54,17 @@ pub(crate) enum Input<'a> {
     Changed(Vec<Touched>),
     /// Listeners or routes have waited too long for clusters: go on without.
     Stalled,
+    /// What was refused for a reason that may have passed is tried again, if its time has come.
+    Retry,
+}
+
+/// Why a proxy refused something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// It will not take this version.
+    Content,
+    /// Something outside of the configuration, such as a port that another process holds; it is tried again.
+    Circumstance,
 }
 
 /// What the rest of the process should know.
@@ -62,9 +74,11 @@ pub(crate) enum Notice {
     Acked(Revision),
     /// The proxy cannot load the module, as it says, and is given whole route tables.
     FellBack(String),
-    /// The proxy refused a push; no keys if it is not yet known which piece is to blame.
-    Nacked { kind: ResourceType, revision: Revision, keys: Vec<XdsKey>, message: String },
-    /// These pieces are no longer in quarantine.
+    /// The proxy refused a push.
+    PushNacked { kind: ResourceType },
+    /// What was to blame for it; no keys if it is not yet known which piece is.
+    Nacked { revision: Revision, keys: Vec<XdsKey>, message: String, cause: Cause },
+    /// These pieces are no longer refused.
     Healed(Vec<XdsKey>),
     /// A push was ACKed; when its oldest change was observed.
     PushAcked { kind: ResourceType, observed: i64 },
@@ -91,6 +105,12 @@ impl Output {
 /// Protocol state of one stream.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
+    /// Number of the stream in its scope.
+    pub(super) id: ProxyId,
+    /// The proxy's `node.id`.
+    node: ArcStr,
+    /// Time since any moment, as of the last [`Session::at`].
+    pub(super) now: Duration,
     types: [Subscriptions; 7],
     /// True if the proxy walks route tables.
     walks: bool,
@@ -101,12 +121,17 @@ pub(crate) struct Session {
     /// lacks may come back, but nothing waits for them.
     pub(crate) awaited: BTreeMap<ArcStr, Revision>,
     pub(crate) stalled: bool,
+    /// The next push of this type is on trial for the piece, and for nothing else.
+    pub(super) trial: Option<(ResourceType, XdsKey)>,
 }
 
 impl Session {
     /// Takes one input and says what to send.
     pub(crate) fn step(&mut self, input: Input<'_>, scope: &mut Scope, keys: &dyn PrivateKeys) -> Output {
         let mut out = Output::default();
+        if self.id == 0 {
+            self.id = scope.new_proxy();
+        }
         match input {
             Input::Request(request) => self.request(request, scope, &mut out),
             Input::Changed(changes) => {
@@ -118,10 +143,56 @@ impl Session {
                 self.stalled = true;
                 self.awaited.clear();
             }
+            Input::Retry => self.retry(scope.revision),
         }
         self.flow(scope, keys, &mut out);
         self.report_acked(scope, &mut out);
         out
+    }
+
+    /// Sets the clock for the next steps: the time since some fixed moment.
+    pub(crate) fn at(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// When [`Input::Retry`] is due next, on the session's clock.
+    pub(crate) fn next_retry(&self) -> Option<Duration> {
+        let refused = self.types.iter().flat_map(|one| one.refused.values()).filter(|one| !one.is_due);
+        refused.filter_map(|one| one.retry).map(|retry| retry.at).min()
+    }
+
+    fn retry(&mut self, revision: Revision) {
+        for state in &mut self.types {
+            let mut due = Vec::new();
+            for (name, refused) in &mut state.refused {
+                if !refused.is_due && refused.retry.is_some_and(|retry| retry.at <= self.now) {
+                    refused.is_due = true;
+                    due.push(name.clone());
+                }
+            }
+            due.iter().for_each(|name| state.touch(name, Mark::at(revision)));
+        }
+    }
+
+    /// The stream ended.
+    pub(crate) fn close(&self, scope: &mut Scope) -> Effect {
+        let mut doubts = BTreeMap::new();
+        for kind in ResourceType::ALL {
+            let id = |name: &ArcStr| ResourceId { kind, name: name.clone() };
+            let state = self.get(kind);
+            let unknown = state.sent.iter().filter(|(_, sent)| sent.version.is_none());
+            doubts.extend(unknown.map(|(name, _)| (id(name), None)));
+            let unanswered = state.inflight.iter().filter(|push| push.items.len() > 1);
+            let items = unanswered.flat_map(|push| &push.items);
+            doubts.extend(items.map(|item| (id(&item.name), Some(item.version))));
+        }
+        scope.doubt(&self.node, doubts);
+        scope.proxy_gone(self.id)
+    }
+
+    /// The same session, of a proxy with this `node.id`.
+    pub(crate) fn of_node(self, node: &str) -> Self {
+        Session { node: node.into(), ..self }
     }
 
     /// True if listeners or routes wait for an answer about clusters.
@@ -146,9 +217,12 @@ impl Session {
     }
 
     /// The proxy cannot load the module: from now on it is given whole tables.
-    fn stop_walking(&mut self, scope: &Scope) {
+    fn stop_walking(&mut self, scope: &mut Scope, effect: &mut Effect) {
         let state = std::mem::take(self.of(ResourceType::ScopedListener));
         self.walks = false;
+        for refused in state.refused.values() {
+            scope.assent(&refused.key, self.id, effect);
+        }
         *self.of(ResourceType::Listener) = state.for_other_resources(ResourceType::Listener, scope);
     }
 
@@ -174,20 +248,47 @@ impl Session {
         let Some(kind) = ResourceType::from_url(&request.type_url) else { return };
         let kind = if kind == ResourceType::Listener { self.listeners() } else { kind };
         let mut effect = Effect::default();
-        self.of(kind).request(kind, request, scope, &mut effect);
+        let node = self.node.clone();
+        self.of(kind).request(kind, &node, request, scope, &mut effect);
+        self.forget_unwanted(kind, request, scope, &mut effect);
+        if kind == ResourceType::Endpoints {
+            // A cluster that went out before this request waits for those that the proxy brought along, too.
+            for name in &request.resource_names_subscribe {
+                if self.awaited.contains_key(name.as_str()) {
+                    self.resend_endpoints(&ArcStr::from(name.as_str()), 1, scope.revision);
+                }
+            }
+        }
         let nonce = request.response_nonce.as_str();
         let answered = |push: &mut Push| push.nonce.to_string() == nonce;
         if let Some(push) = self.of(kind).inflight.take_if(answered) {
             match &request.error_detail {
                 None => self.ack(kind, push, scope, &mut effect, out),
                 Some(status) if self.walks && kind == self.listeners() && lacks_module(&status.message) => {
-                    self.stop_walking(scope);
+                    self.stop_walking(scope, &mut effect);
                     out.notices.push(Notice::FellBack(status.message.clone()));
                 }
-                Some(status) => self.nack(kind, push, &status.message, scope, &mut effect, out),
+                Some(status) => self.nack(kind, &push, &status.message, scope, &mut effect, out),
             }
         }
         self.settle(effect, scope.revision, out);
+    }
+
+    /// What it refused of names that it does not want any more is over.
+    fn forget_unwanted(
+        &mut self,
+        kind: ResourceType,
+        request: &DeltaDiscoveryRequest,
+        scope: &mut Scope,
+        effect: &mut Effect,
+    ) {
+        for name in &request.resource_names_unsubscribe {
+            let name = ArcStr::from(name.as_str());
+            if !self.get(kind).wants(&name) {
+                self.of(kind).alone.remove(&name);
+                self.relent(kind, &name, scope, effect);
+            }
+        }
     }
 
     fn ack(
@@ -200,7 +301,7 @@ impl Session {
     ) {
         for item in &push.items {
             if !item.interim {
-                scope.prove(kind, &item.name, item.seq, effect);
+                self.accepted(kind, item, scope, effect);
             }
             if let Some(table) = &item.table {
                 self.of(kind).has_table(&item.name, table, push.nonce);
@@ -252,7 +353,12 @@ impl Session {
             && self.get(ResourceType::Cluster).open
             && self.get(self.listeners()).open
             && (!scope.has_tables() || self.get(ResourceType::Route).len() > 0);
-        if !complete {
+        let tries = || {
+            let frozen = self.frozen();
+            let tries = |kind| scope.is_trying(kind, |key| self.can_judge(kind, key, &frozen, scope));
+            scope.has_trials() && ResourceType::ALL.into_iter().any(tries)
+        };
+        if !complete || tries() {
             return None;
         }
         let dirty = ResourceType::ALL.into_iter().flat_map(|kind| {
@@ -267,10 +373,40 @@ impl Session {
         Some(owed.map_or(scope.revision, |first| Revision(first.0.saturating_sub(1))))
     }
 
+    /// Route tables of which it is not known what the proxy has, or that it lacks though others took them: what comes
+    /// with these it refuses, whatever it is.
+    pub(super) fn frozen(&self) -> Vec<ArcStr> {
+        let routes = self.get(ResourceType::Route);
+        let inherited = routes.sent.iter().filter(|(_, sent)| sent.inherited).map(|(name, _)| name);
+        inherited.chain(routes.refused.keys()).cloned().collect()
+    }
+
+    /// True if the proxy can tell whether a piece is good.
+    pub(super) fn can_judge(
+        &self,
+        kind: ResourceType,
+        key: &XdsKey,
+        frozen: &[ArcStr],
+        scope: &Scope,
+    ) -> bool {
+        match kind {
+            ResourceType::Route => {
+                let wants = self.walks || self.get(kind).wants(&key.name);
+                wants && !frozen.iter().any(|table| scope.may_have(table, key))
+            }
+            kind => self.get(kind).wants(&key.name),
+        }
+    }
+
+    /// True while the proxy serves older listeners or routes than the scope does.
+    pub(super) fn has_old_routes(&self) -> bool {
+        [self.listeners(), ResourceType::Route].iter().any(|kind| !self.get(*kind).refused.is_empty())
+    }
+
     /// A removal that waits for a quarantine to end.
     fn is_postponed(&self, kind: ResourceType, name: &ArcStr, scope: &Scope) -> bool {
-        scope.serves_old_routes()
-            && matches!(kind, ResourceType::Cluster | ResourceType::Endpoints)
+        (scope.serves_old_routes() || self.has_old_routes())
+            && matches!(kind, ResourceType::Cluster | ResourceType::Endpoints | ResourceType::Secret)
             && scope.offer(kind, name) == Offer::Absent
     }
 }

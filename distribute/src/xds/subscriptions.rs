@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use proto::{ArcStr, ContentHash, Revision};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{push::Push, session::Mark};
+use super::{push::Push, refused::Refused, session::Mark};
 use crate::{
     resource::{ResourceId, ResourceType},
     scope::{Effect, Scope},
@@ -34,8 +34,11 @@ pub(crate) struct Subscriptions {
     pub(crate) open: bool,
     /// True while a first empty answer is owed: Envoy waits for one before it goes on.
     pub(crate) greet: bool,
-    wildcard: bool,
-    names: FxHashSet<ArcStr>,
+    /// Number of the request that asked for everything.
+    wildcard: Option<u64>,
+    /// By number of the request that asked for the name last.
+    names: FxHashMap<ArcStr, u64>,
+    requests: u64,
     /// What the proxy has.
     pub(crate) sent: FxHashMap<ArcStr, Sent>,
     /// Names to compare with the scope when the next push goes out.
@@ -44,8 +47,10 @@ pub(crate) struct Subscriptions {
     pub(crate) inflight: Option<Push>,
     /// Names that the proxy was told do not exist.
     pub(crate) told_absent: FxHashSet<ArcStr>,
-    /// Versions that this proxy refused though others took them.
-    pub(crate) refused: FxHashMap<ArcStr, ContentHash>,
+    /// What this proxy alone lacks.
+    pub(crate) refused: FxHashMap<ArcStr, Refused>,
+    /// Names to send in pushes of their own: one of them was refused, though others took all of them.
+    pub(crate) alone: FxHashSet<ArcStr>,
     /// Route tables that the proxy accepted and still watches, also those that there are no more.
     pub(crate) tables: FxHashMap<ArcStr, Arc<TableVersion>>,
 }
@@ -58,12 +63,22 @@ impl Subscriptions {
 
     /// True if the proxy wants to know about the name.
     pub(crate) fn wants(&self, name: &ArcStr) -> bool {
-        self.wildcard || self.names.contains(name)
+        self.since(name).is_some()
+    }
+
+    /// Which subscription the proxy holds to the name: equal only while it is held without a break.
+    pub(crate) fn since(&self, name: &ArcStr) -> Option<u64> {
+        self.names.get(name).copied().or(self.wildcard)
+    }
+
+    /// True if this proxy alone does not take a version, and is not to be asked again now.
+    pub(crate) fn refuses(&self, name: &str, version: ContentHash) -> bool {
+        self.refused.get(name).is_some_and(|one| one.version == version && !one.is_due)
     }
 
     /// True if the proxy asked for this very name.
     pub(crate) fn names(&self, name: &ArcStr) -> bool {
-        self.names.contains(name)
+        self.names.contains_key(name)
     }
 
     /// Number of names subscribed to.
@@ -87,13 +102,15 @@ impl Subscriptions {
     pub(crate) fn request(
         &mut self,
         kind: ResourceType,
+        node: &ArcStr,
         request: &DeltaDiscoveryRequest,
         scope: &mut Scope,
         effect: &mut Effect,
     ) {
         let first = !std::mem::replace(&mut self.open, true);
+        self.requests += 1;
         if first {
-            self.resume(kind, request, scope, effect);
+            self.resume(kind, node, request, scope, effect);
             if request.resource_names_subscribe.is_empty() && kind.is_wildcard() {
                 self.subscribe_all(kind, scope);
             }
@@ -105,10 +122,10 @@ impl Subscriptions {
         for name in &request.resource_names_unsubscribe {
             self.unsubscribe(name, scope.revision);
         }
-        self.greet |= first && self.wildcard && request.initial_resource_versions.is_empty();
-        if first && !self.wildcard {
-            self.sent.retain(|name, _| self.names.contains(name));
-            self.tables.retain(|name, _| self.names.contains(name));
+        self.greet |= first && self.wildcard.is_some() && request.initial_resource_versions.is_empty();
+        if first && self.wildcard.is_none() {
+            self.sent.retain(|name, _| self.names.contains_key(name));
+            self.tables.retain(|name, _| self.names.contains_key(name));
         }
     }
 
@@ -116,6 +133,7 @@ impl Subscriptions {
     fn resume(
         &mut self,
         kind: ResourceType,
+        node: &ArcStr,
         request: &DeltaDiscoveryRequest,
         scope: &mut Scope,
         effect: &mut Effect,
@@ -124,6 +142,10 @@ impl Subscriptions {
             let name = ArcStr::from(name.as_str());
             scope.want(kind, &name);
             let version = u128::from_str_radix(version, 16).ok().map(ContentHash);
+            let is_route = kind == ResourceType::Route;
+            let known = is_route && version.is_some_and(|version| scope.recall(&name, version, effect));
+            let id = ResourceId { kind, name: name.clone() };
+            let version = version.filter(|_| !scope.take_doubt(node, &id, version));
             if let Some(version) = version {
                 scope.prove_inherited(kind, &name, version, effect);
             }
@@ -133,7 +155,8 @@ impl Subscriptions {
             {
                 self.tables.insert(name.clone(), Arc::clone(table));
             }
-            self.sent.insert(name, Sent { version, nonce: 0, inherited: true });
+            let inherited = !known;
+            self.sent.insert(name, Sent { version, nonce: 0, inherited });
         }
     }
 
@@ -148,13 +171,15 @@ impl Subscriptions {
             self.tables.remove(&name);
         }
         self.told_absent.remove(&name);
-        self.refused.remove(&name);
+        if let Some(refused) = self.refused.get_mut(&name) {
+            refused.is_due = true;
+        }
         self.touch(&name, Mark { forced, ..Mark::at(scope.revision) });
-        self.names.insert(name);
+        self.names.insert(name, self.requests);
     }
 
     fn subscribe_all(&mut self, kind: ResourceType, scope: &Scope) {
-        self.wildcard = true;
+        self.wildcard = Some(self.requests);
         for name in scope.names(kind) {
             self.touch(name, Mark::at(scope.revision));
         }
@@ -162,15 +187,15 @@ impl Subscriptions {
 
     fn unsubscribe(&mut self, name: &str, revision: Revision) {
         if name == WILDCARD {
-            self.wildcard = false;
-            self.sent.retain(|name, _| self.names.contains(name));
+            self.wildcard = None;
+            self.sent.retain(|name, _| self.names.contains_key(name));
             return;
         }
         let name = ArcStr::from(name);
         self.names.remove(&name);
         self.tables.remove(&name);
         self.told_absent.remove(&name);
-        if self.wildcard {
+        if self.wildcard.is_some() {
             // It still matches the wildcard, so the proxy needs it (or its absence) again.
             self.touch(&name, Mark { forced: true, ..Mark::at(revision) });
         } else {
@@ -185,9 +210,8 @@ impl Subscriptions {
         self.inflight = None;
         self.dirty.clear();
         self.sent.clear();
-        self.refused.clear();
-        let named = self.names.clone();
-        let all = if self.wildcard { scope.names(kind).cloned().collect() } else { Vec::new() };
+        let named: Vec<ArcStr> = self.names.keys().cloned().collect();
+        let all = if self.wildcard.is_some() { scope.names(kind).cloned().collect() } else { Vec::new() };
         for name in named.iter().chain(&all) {
             self.touch(name, Mark::at(scope.revision));
         }

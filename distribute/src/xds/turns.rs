@@ -100,7 +100,7 @@ impl Subscriptions {
         let sent = self.sent.get(name);
         let has = sent.is_some_and(|sent| sent.version == Some(version)) && !mark.forced;
         let is_kept = sent.is_some_and(|sent| sent.inherited) && scope.leaves_out(kind, name);
-        let is_owed = self.wants(name) && !has && self.refused.get(name) != Some(&version) && !is_kept;
+        let is_owed = self.wants(name) && !has && !self.refuses(name, version) && !is_kept;
         scope.table(name).filter(|_| is_owed).cloned()
     }
 

@@ -56,6 +56,7 @@ impl Bounds {
     ///
     /// # Errors
     /// The answer to give instead.
+    #[expect(clippy::result_large_err, reason = "once a request")]
     pub(super) fn follower(&self) -> Result<OwnedSemaphorePermit, Response<Body>> {
         Arc::clone(&self.followers).try_acquire_owned().map_err(|_| {
             let problem =

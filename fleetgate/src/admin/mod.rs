@@ -133,7 +133,7 @@ async fn large(admin: &Admin, path: &str, query: &Query<'_>) -> Response<Body> {
     }
 }
 
-const INDEX: &str = "/readyz     200 once all is live or reported as faulty
+const INDEX: &str = "/readyz     200 once all is live
 /livez      200
 /metrics    Prometheus
 /status     objects with their conditions, proxies, faults

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use distribute::Cause;
 use proto::{ResourceKey, XdsKey, XdsKind};
 use serde::{Deserialize, Serialize};
 
-use super::join::{Programming, Refusals};
+use super::join::{Refusal, Refusals, RefusedListeners};
 use super::{Inner, Statuses};
 
 /// A piece with an object's content that a proxy refused.
@@ -17,6 +18,9 @@ pub(crate) struct Refused {
     pub(crate) piece: XdsKey,
     /// What the proxy said.
     pub(crate) message: String,
+    /// True if the reason may pass, and it is tried again.
+    #[serde(default)]
+    pub(crate) may_pass: bool,
 }
 
 /// All that others say.
@@ -38,8 +42,10 @@ impl Elsewhere {
         for (key, hash) in programmed {
             self.programmed.entry(key).or_default().insert(hash);
         }
-        for Refused { object, piece, message } in refused {
-            self.refusals.entry(object.clone()).or_default().insert(piece.clone(), message.clone());
+        for Refused { object, piece, message, may_pass } in refused {
+            let cause = if *may_pass { Cause::Circumstance } else { Cause::Content };
+            let refusal = Refusal { message: message.clone(), cause };
+            self.refusals.entry(object.clone()).or_default().insert(piece.clone(), refusal);
         }
     }
 
@@ -63,11 +69,13 @@ impl Elsewhere {
         keys
     }
 
-    /// The first listener of a Gateway that is refused somewhere.
-    pub(super) fn invalid(&self, gateway: &ResourceKey) -> Option<Programming> {
-        let mut pieces = self.refusals.values().flatten();
-        let (piece, message) = pieces.find(|(piece, _)| piece.scope == *gateway && is_listener(piece))?;
-        Some(Programming::Invalid(format!("Envoy refuses listener {}: {message}", piece.name)))
+    /// The listeners of a Gateway that are refused somewhere.
+    pub(super) fn refused_listeners(&self, gateway: &ResourceKey) -> RefusedListeners {
+        let pieces = self.refusals.values().flatten();
+        let refused = pieces.filter(|(piece, _)| piece.scope == *gateway && is_listener(piece));
+        let problem =
+            |piece: &XdsKey, refusal: &Refusal| refusal.problem(&format_args!("listener {}", piece.name));
+        refused.map(|(piece, refusal)| (piece.name.clone(), problem(piece, refusal))).collect()
     }
 }
 
@@ -81,10 +89,11 @@ impl Statuses {
         let inner = self.lock();
         let here = |piece: &XdsKey| inner.gateways.get(&piece.scope).is_some_and(|one| !one.is_unused());
         let all = inner.refusals.iter().flat_map(|(object, refusals)| {
-            refusals.iter().map(|(piece, message)| Refused {
+            refusals.iter().map(|(piece, refusal)| Refused {
                 object: object.clone(),
                 piece: piece.clone(),
-                message: message.clone(),
+                message: refusal.message.clone(),
+                may_pass: refusal.cause == Cause::Circumstance,
             })
         });
         all.filter(|refused| here(&refused.piece)).collect()

@@ -6,7 +6,7 @@ use distribute::Feedback;
 use proto::{ResourceKey, Revision, XdsKey, XdsKind};
 use serde_json::{Value, json};
 
-use super::join::Programming;
+use super::join::{Programming, Refusal, RefusedListeners};
 use crate::time::rfc3339;
 
 /// Proxies that are gone but still shown, at most.
@@ -20,7 +20,7 @@ pub(super) struct Gateway {
     /// See [`Gateway::acked`].
     acked: Option<Revision>,
     proxies: BTreeMap<String, Proxy>,
-    refused: BTreeMap<XdsKey, String>,
+    refused: BTreeMap<XdsKey, Refusal>,
 }
 
 #[derive(Debug, Default)]
@@ -75,8 +75,9 @@ impl Gateway {
                     proxy.acked = proxy.acked.max(Some(*revision));
                 }
             }
-            Feedback::Nacked { proxy, revision, keys, message, .. } => {
-                self.refused.extend(keys.iter().map(|key| (key.clone(), message.clone())));
+            Feedback::Nacked { proxy, revision, keys, message, cause, .. } => {
+                let refusal = Refusal { message: message.clone(), cause: *cause };
+                self.refused.extend(keys.iter().map(|key| (key.clone(), refusal.clone())));
                 let resources = keys.iter().map(ToString::to_string).collect();
                 let nack = Nack { revision: *revision, at: now, resources, message: message.clone() };
                 self.proxies.entry(proxy.clone()).or_default().nack = Some(nack);
@@ -104,27 +105,37 @@ impl Gateway {
 
     /// Whether a proxy has what the revision `needs` promised.
     pub(super) fn programming(&self, needs: Revision) -> Programming {
-        let listener = self
-            .refused
-            .iter()
-            .find(|(key, _)| matches!(key.kind, XdsKind::Listener | XdsKind::ScopedListener));
-        if let Some((key, message)) = listener {
-            return Programming::Invalid(format!("Envoy refuses listener {}: {message}", key.name));
-        }
         match self.acked {
             Some(acked) if acked >= needs => Programming::Done,
             _ => Programming::Pending(format!("waiting for an Envoy to take revision {needs}")),
         }
     }
 
-    /// What is missing until its proxies have its newest resources, or a fault says why not.
+    /// What a proxy refuses of its listeners, and of its route tables as a whole.
+    pub(super) fn refused_listeners(&self) -> RefusedListeners {
+        let mut listeners = RefusedListeners::new();
+        for (key, refusal) in &self.refused {
+            let name = match key.kind {
+                XdsKind::Listener | XdsKind::ScopedListener => key.name.clone(),
+                XdsKind::RouteTable => proto::ArcStr::new(),
+                _ => continue,
+            };
+            let what = if name.is_empty() { "the routes of" } else { "listener" };
+            listeners.insert(name, refusal.problem(&format_args!("{what} {}", key.name)));
+        }
+        listeners
+    }
+
+    /// What is missing until its proxies have its newest resources.
     pub(super) fn missing(&self, needs_proxies: bool) -> Option<String> {
         let connected: Vec<&Proxy> = self.proxies.values().filter(|proxy| proxy.connected).collect();
         if connected.is_empty() {
             return needs_proxies.then(|| "no Envoy is connected".to_owned());
         }
         if !self.refused.is_empty() {
-            return None;
+            let problems: Vec<String> =
+                self.refused.iter().map(|(key, refusal)| refusal.problem(key)).collect();
+            return Some(problems.join("; "));
         }
         let behind =
             connected.iter().filter(|proxy| proxy.acked.is_none_or(|acked| acked < self.touched)).count();

@@ -25,7 +25,7 @@ pub(crate) use elsewhere::{Elsewhere, Refused};
 use faults::FaultLog;
 pub(crate) use faults::{Field, Locate};
 use gateway::Gateway;
-use join::{Programming, Refusals, effective};
+use join::{Programming, Refusal, Refusals, RefusedListeners, effective};
 use transitions::Transitions;
 
 use crate::kubernetes::proxies::Deployed;
@@ -172,8 +172,9 @@ impl Statuses {
         if let Feedback::Healed { keys, .. } = feedback {
             inner.heal(keys);
         }
-        for Blame { object, piece, message } in blamed {
-            inner.refusals.entry(object.clone()).or_default().insert(piece.clone(), message.clone());
+        for Blame { object, piece, message, cause } in blamed {
+            let refusal = Refusal { message: message.clone(), cause: *cause };
+            inner.refusals.entry(object.clone()).or_default().insert(piece.clone(), refusal);
             inner.settle(object);
             inner.programmed_changed = true;
         }
@@ -448,8 +449,8 @@ impl Inner {
     fn settle(&mut self, key: &ResourceKey) {
         self.note_programmed(key);
         let Some(entry) = self.objects.get(key) else {
-            let refusals = self.refusals_of(key);
-            let status = effective(key, &ObjectStatus::default(), &Programming::Done, Some(&refusals));
+            let (refusals, none) = (self.refusals_of(key), RefusedListeners::new());
+            let status = effective(key, &ObjectStatus::default(), &Programming::Done, &none, Some(&refusals));
             self.faults.translated(key, &status.faults);
             return;
         };

@@ -4,7 +4,7 @@ use proto::{ObjectStatus, Proxies, ResourceKey, Revision};
 
 use super::compare::hash;
 use super::gateway::Gateway;
-use super::join::{Programming, effective, has_proxies, join_deployed};
+use super::join::{Programming, RefusedListeners, effective, has_proxies, join_deployed};
 use super::{Entry, Inner};
 
 impl Inner {
@@ -16,6 +16,10 @@ impl Inner {
     }
 
     pub(super) fn effective(&self, key: &ResourceKey, entry: &Entry) -> ObjectStatus {
+        self.joined(key, entry, &self.refused_listeners(key, entry))
+    }
+
+    fn joined(&self, key: &ResourceKey, entry: &Entry, refused: &RefusedListeners) -> ObjectStatus {
         let mut programming = self.programming_here(key, entry);
         if matches!(programming, Programming::Pending(_))
             && let Some(hashes) = self.elsewhere.programmed.get(key)
@@ -23,18 +27,12 @@ impl Inner {
         {
             programming = Programming::Done;
         }
-        if has_proxies(key)
-            && !matches!(programming, Programming::Invalid(_))
-            && let Some(invalid) = self.elsewhere.invalid(entry.status.gateway.as_ref().unwrap_or(key))
-        {
-            programming = invalid;
-        }
         if programming == Programming::Done
             && let Some(gateway) = &entry.status.gateway
         {
             programming = self.programming_of_parent(gateway);
         }
-        let mut status = effective(key, &entry.status, &programming, Some(&self.refusals_of(key)));
+        let mut status = effective(key, &entry.status, &programming, refused, Some(&self.refusals_of(key)));
         match (&entry.status.proxies, self.deployed.get(key)) {
             (Some(Proxies::Managed(_)), deployed) => join_deployed(&mut status, deployed),
             // What there is of one that is not accepted stays.
@@ -54,9 +52,25 @@ impl Inner {
         }
     }
 
-    /// A ListenerSet is programmed only while its Gateway is.
+    /// What a proxy refuses of the listeners that an object is served by.
+    fn refused_listeners(&self, key: &ResourceKey, entry: &Entry) -> RefusedListeners {
+        if !has_proxies(key) {
+            return RefusedListeners::new();
+        }
+        let gateway = entry.status.gateway.as_ref().unwrap_or(key);
+        let mut refused = self.elsewhere.refused_listeners(gateway);
+        refused.extend(self.gateways.get(gateway).map(Gateway::refused_listeners).into_iter().flatten());
+        if gateway != key {
+            let own = |name: &proto::ArcStr| entry.status.listeners.iter().any(|one| one.resource == *name);
+            refused.retain(|name, _| own(name));
+        }
+        refused
+    }
+
+    /// A ListenerSet is programmed only while its Gateway is, but for listeners that are not its own.
     pub(super) fn programming_of_parent(&self, gateway: &ResourceKey) -> Programming {
-        let status = self.objects.get(gateway).map(|entry| self.effective(gateway, entry));
+        let status =
+            self.objects.get(gateway).map(|entry| self.joined(gateway, entry, &RefusedListeners::new()));
         let conditions = status.map(|status| status.conditions).unwrap_or_default();
         match conditions.into_iter().find(|one| one.kind == "Programmed" && !one.holds()) {
             Some(one) => Programming::Pending(format!("the Gateway: {}", one.message)),
@@ -69,8 +83,11 @@ impl Inner {
         if !has_proxies(key) {
             return;
         }
-        let done =
-            self.objects.get(key).filter(|entry| self.programming_here(key, entry) == Programming::Done);
+        let is_done = |entry: &&Entry| {
+            self.programming_here(key, entry) == Programming::Done
+                && self.refused_listeners(key, entry).is_empty()
+        };
+        let done = self.objects.get(key).filter(is_done);
         let hash = done.map(|entry| hash(&entry.status));
         if self.programmed.get(key).copied() == hash {
             return;

@@ -1,5 +1,5 @@
-use distribute::Feedback;
 use distribute::shard::Blame;
+use distribute::{Cause, Feedback};
 use proto::report::{ListenerStatus, ParentStatus};
 use proto::{
     Condition, Delta, Fault, Kind, ObjectStatus, Put, Report, ResourceKey, Revision, XdsKey, XdsKind,
@@ -85,13 +85,15 @@ fn a_refused_listener_is_invalid_until_it_heals() {
         revision: Revision(5),
         keys: vec![listener_piece()],
         message: "cannot bind".into(),
+        cause: Cause::Circumstance,
     };
-    let blame = Blame { object: gateway(), piece: listener_piece(), message: "cannot bind".into() };
+    let (object, piece, message) = (gateway(), listener_piece(), "cannot bind".into());
+    let blame = Blame { object, piece, message, cause: Cause::Circumstance };
     statuses.feedback(&nack, &[blame]);
     assert_eq!(programmed(&statuses), ("False".into(), "Invalid".into()));
     assert_eq!(statuses.to_json()["faults"].as_array().unwrap().len(), 1);
     assert_eq!(statuses.to_json()["proxies"][0]["lastNack"]["message"], "cannot bind");
-    assert_eq!(statuses.missing(), Vec::<String>::new(), "it is reported as faulty");
+    assert!(statuses.missing()[0].contains("cannot bind"), "{:?}", statuses.missing());
     statuses.feedback(&Feedback::Healed { scope: gateway(), keys: vec![listener_piece()] }, &[]);
     statuses.feedback(&acked(6), &[]);
     assert_eq!(programmed(&statuses).0, "True");
@@ -112,7 +114,7 @@ fn a_refused_route_heals_when_its_piece_does() {
     let accepted =
         || statuses.to_json()["objects"][0]["status"]["parents"][0]["conditions"][0]["status"].clone();
     let piece = XdsKey::virtual_host(gateway(), "t", "*");
-    let blame = Blame { object: route, piece: piece.clone(), message: "no".into() };
+    let blame = Blame { object: route, piece: piece.clone(), message: "no".into(), cause: Cause::Content };
     statuses.feedback(&connected(), &[blame]);
     assert_eq!(accepted(), "False");
     statuses.feedback(&Feedback::Healed { scope: gateway(), keys: vec![piece] }, &[]);
@@ -176,6 +178,7 @@ fn a_listener_set_is_programmed_with_its_gateway() {
         ["Accepted", "Programmed"].map(|kind| Condition::new(kind, true, kind, "")).into();
     let listener = ListenerStatus {
         name: "extra".into(),
+        resource: "listener/80".into(),
         attached_routes: 0,
         supported_kinds: Vec::new(),
         conditions: conditions.clone(),
@@ -238,8 +241,10 @@ fn what_a_proxy_refuses_is_the_same_wherever_it_is_connected() {
             revision: Revision(5),
             keys: vec![piece.clone()],
             message: message.clone(),
+            cause: Cause::Content,
         };
-        here.feedback(&nacked, &[Blame { object: object.clone(), piece, message }]);
+        let (object, cause) = (object.clone(), Cause::Content);
+        here.feedback(&nacked, &[Blame { object, piece, message, cause }]);
     };
     let tell = || {
         let mut elsewhere = super::Elsewhere::default();

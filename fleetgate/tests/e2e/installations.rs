@@ -259,10 +259,10 @@ fn a_proxy_that_starts_meanwhile_says_why_and_comes_back(scene: &Scene) {
     scene.bed.shell(&format!(
         "{config} | sed 's/fleetgate.fleetgate-system.svc/nowhere.example/g' | kubectl replace -f -"
     ));
-    scene.bed.shell(&format!(
+    scene.bed.shell(
         "kubectl delete pod --timeout=$PATIENCE $(kubectl get pods -l gateway.networking.k8s.io/gateway-name=web -o \
-         jsonpath='{{.items[?(@.status.containerStatuses[0].ready==false)].metadata.name}}')"
-    ));
+         jsonpath='{.items[?(@.status.containerStatuses[0].ready==false)].metadata.name}')",
+    );
     scene.until(&format!("[ $({pod} | wc -l) = 2 ]"));
     scene.bed.shell(&upgrade);
     eprintln!("started again: all proxies are back after {} ms", scene.reconnected(NS));

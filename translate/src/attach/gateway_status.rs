@@ -100,6 +100,7 @@ pub(super) fn listener_status(listener: &ListenerIr, gateway: &GatewayIr, cx: &m
     let kind = |kind: &Kind| serde_json::json!({"group": kind.group(), "kind": kind.kind()});
     ListenerStatus {
         name: ArcStr::clone(&listener.name),
+        resource: crate::emit::listener::name(listener.port).into(),
         attached_routes: i32::try_from(attached).unwrap_or(i32::MAX),
         supported_kinds: listener.supported_kinds.iter().map(kind).collect(),
         conditions,

@@ -34,7 +34,8 @@ use crate::graph::{ListenerIr, NodeKey, Scheme, Value};
 const BUFFER_LIMIT: u32 = 32 * 1024;
 const PREFIX: &str = "listener/";
 
-fn name(port: u16) -> String {
+/// The name of the listener of a port.
+pub(crate) fn name(port: u16) -> String {
     format!("{PREFIX}{port}")
 }
 

@@ -40,8 +40,18 @@ pub(super) fn put(kind: XdsKind, name: &str, domain: &str, body: impl Into<Bytes
 }
 
 pub(super) fn cluster(name: &str) -> Put {
+    cluster_with(name, "")
+}
+
+/// An EDS cluster with a text in it.
+pub(super) fn cluster_with(name: &str, text: &str) -> Put {
     let kind = Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into()));
-    let body = Cluster { name: name.into(), cluster_discovery_type: kind, ..Default::default() };
+    let body = Cluster {
+        name: name.into(),
+        alt_stat_name: text.into(),
+        cluster_discovery_type: kind,
+        ..Default::default()
+    };
     put(XdsKind::Cluster, name, "", body.encode_to_vec())
 }
 
@@ -80,6 +90,15 @@ impl Bench {
             resource_names_subscribe: names.iter().map(|name| (*name).to_owned()).collect(),
             response_nonce: if nonce == 0 { String::new() } else { nonce.to_string() },
             error_detail: error.map(|message| Status { message: message.into(), ..Default::default() }),
+            ..Default::default()
+        };
+        self.session.step(Input::Request(&request), &mut self.scope, &NoKeys)
+    }
+
+    pub(super) fn unsubscribe(&mut self, kind: ResourceType, name: &str) -> Output {
+        let request = DeltaDiscoveryRequest {
+            type_url: kind.url().into(),
+            resource_names_unsubscribe: vec![name.to_owned()],
             ..Default::default()
         };
         self.session.step(Input::Request(&request), &mut self.scope, &NoKeys)

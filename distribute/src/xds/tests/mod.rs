@@ -2,7 +2,9 @@
 
 mod bench;
 mod by_hand;
+mod innocent;
 mod model;
 mod moves;
+mod refusals;
 mod scripts;
 mod walked;

@@ -122,7 +122,7 @@ impl Script {
                 Notice::Acked(revision) => writeln!(text, "has all up to {revision}").unwrap(),
                 Notice::Healed(keys) => writeln!(text, "healed {}", names(keys)).unwrap(),
                 Notice::Nacked { keys, .. } => writeln!(text, "blames {}", names(keys)).unwrap(),
-                Notice::PushAcked { .. } => {}
+                Notice::PushAcked { .. } | Notice::PushNacked { .. } => {}
                 Notice::FellBack(_) => writeln!(text, "is given whole tables").unwrap(),
             }
         }

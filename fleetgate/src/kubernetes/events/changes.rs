@@ -240,6 +240,7 @@ mod tests {
                 Condition::new("Programmed", holds, reason, ""),
             ],
             listeners: vec![ListenerStatus {
+                resource: "listener/80".into(),
                 name: "http".into(),
                 attached_routes: 1,
                 supported_kinds: vec![],

@@ -292,6 +292,7 @@ mod tests {
             object: ResourceKey::local(Kind::HTTP_ROUTE, "a", format!("r{number}")),
             piece: XdsKey::virtual_host(gateway.clone(), "t", "*"),
             message: "é".repeat(1000),
+            may_pass: false,
         };
         let told = bounded((0..10_000).map(refused).collect());
         assert!(told.len() > 50, "{}", told.len());

@@ -89,6 +89,7 @@ fn a_gateway_keeps_conditions_of_types_that_are_not_ours() {
         "attachedListenerSets": 2,
     });
     let listener = ListenerStatus {
+        resource: "listener/80".into(),
         name: "http".into(),
         attached_routes: 4,
         supported_kinds: vec![json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"})],
@@ -127,6 +128,7 @@ fn a_gateway_keeps_conditions_of_types_that_are_not_ours() {
 #[test]
 fn a_listener_set_has_its_listeners_unless_its_gateway_is_not_ours() {
     let listener = ListenerStatus {
+        resource: "listener/80".into(),
         name: "http".into(),
         attached_routes: 1,
         supported_kinds: Vec::new(),

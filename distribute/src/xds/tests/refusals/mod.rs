@@ -1,0 +1,95 @@
+//! Random edits, refusals, reconnects and ports that come and go, against a model of Envoy: whenever all has come to
+//! rest, what is good is live everywhere, what is bad is blamed and its last good version served, and nothing else
+//! is blamed.
+
+mod envoy;
+mod world;
+
+use proptest::{prelude::*, test_runner::TestRunner};
+
+use envoy::Words;
+use world::{CLUSTERS, HOSTS, LISTENERS, Quality, Thing, World};
+
+const CASES: u32 = 1000;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Vec<(Thing, Quality, u8)>),
+    Port(usize, u8, bool),
+    Read(usize),
+    Receive(usize),
+    Wake(usize),
+    Reconnect(usize, bool),
+    RestartServer,
+    Settle,
+}
+
+fn thing() -> impl Strategy<Value = Thing> {
+    prop_oneof![
+        6 => (0..LISTENERS, 0..HOSTS).prop_map(|(table, host)| Thing::Host(table, host)),
+        2 => (0..CLUSTERS).prop_map(Thing::Cluster),
+        1 => (0..CLUSTERS).prop_map(Thing::Endpoints),
+        1 => (0..LISTENERS).prop_map(Thing::Secret),
+        1 => (0..LISTENERS).prop_map(Thing::Listener),
+    ]
+}
+
+fn edit() -> impl Strategy<Value = (Thing, Quality, u8)> {
+    let quality = prop_oneof![
+        5 => Just(Quality::Good),
+        4 => Just(Quality::Bad),
+        1 => Just(Quality::Malformed),
+        2 => Just(Quality::Gone),
+    ];
+    (thing(), quality, 0..3u8)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => proptest::collection::vec(edit(), 1..5).prop_map(Step::Write),
+        1 => (0..3usize, 0..3u8, any::<bool>()).prop_map(|(proxy, port, taken)| Step::Port(proxy, port, taken)),
+        8 => (0..3usize).prop_map(Step::Read),
+        8 => (0..3usize).prop_map(Step::Receive),
+        2 => (0..3usize).prop_map(Step::Wake),
+        1 => (0..3usize, any::<bool>()).prop_map(|(proxy, fresh)| Step::Reconnect(proxy, fresh)),
+        1 => Just(Step::RestartServer),
+        4 => Just(Step::Settle),
+    ]
+}
+
+fn words() -> impl Strategy<Value = Words> {
+    prop_oneof![Just(Words::Nothing), Just(Words::Text), Just(Words::Position), Just(Words::Common)]
+}
+
+#[test]
+fn what_is_good_is_live_and_what_is_bad_alone_is_blamed() {
+    let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
+    let steps = proptest::collection::vec(step(), 1..60);
+    let walks = proptest::collection::vec(any::<bool>(), 1..4);
+    let table_size = prop_oneof![Just(1usize), Just(3), Just(128)];
+    let played = std::cell::Cell::new(0);
+    TestRunner::new(config)
+        .run(&(steps, walks, words(), table_size), |(steps, walks, words, table_size)| {
+            played.set(played.get() + steps.len());
+            play(&steps, World::new(&walks, words, table_size));
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    println!("{CASES} cases of {} steps in all", played.get());
+}
+
+fn play(steps: &[Step], mut world: World) {
+    for step in steps {
+        match step {
+            Step::Write(edits) => world.write(edits),
+            Step::Port(proxy, port, taken) => world.take_port(*proxy, *port, *taken),
+            Step::Read(proxy) => world.read(*proxy),
+            Step::Receive(proxy) => world.receive(*proxy),
+            Step::Wake(proxy) => world.wake(*proxy),
+            Step::Reconnect(proxy, fresh) => world.reconnect(*proxy, *fresh),
+            Step::RestartServer => world.restart_server(),
+            Step::Settle => world.settle(),
+        }
+    }
+    world.settle();
+}

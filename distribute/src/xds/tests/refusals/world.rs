@@ -1,0 +1,374 @@
+//! A server, its proxies, and what must hold when they have come to rest.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use proto::{Put, Revision, XdsKey, XdsKind};
+
+use super::{
+    super::bench::{NoKeys, cluster_with, gateway, put},
+    envoy::{Envoy, Words, contains},
+};
+use crate::{
+    resource::ResourceType,
+    scope::{Effect, Scope},
+    xds::{Input, Mark, Notice, Output, Session, Touched},
+};
+
+/// Something that users write: a version, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Thing {
+    Cluster(u8),
+    Endpoints(u8),
+    Secret(u8),
+    /// Each has a secret and a route table.
+    Listener(u8),
+    Host(u8, u8),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quality {
+    Good,
+    Bad,
+    /// So that Envoy drops the whole push and names nobody.
+    Malformed,
+    Gone,
+}
+
+const DOMAINS: [&str; 5] = ["x", "y", "z.y", "*.y", "*"];
+pub(super) const LISTENERS: u8 = 2;
+pub(super) const CLUSTERS: u8 = 3;
+pub(super) const HOSTS: u8 = DOMAINS.len() as u8;
+
+struct Written {
+    thing: Thing,
+    quality: Quality,
+    /// Unlike that of any other version.
+    text: String,
+    port: u8,
+}
+
+struct Proxy {
+    envoy: Envoy,
+    session: Session,
+    changes: Vec<Touched>,
+    /// What it had at the last rest, in whatever version.
+    had: BTreeSet<Thing>,
+}
+
+pub(super) struct World {
+    scope: Scope,
+    table_size: usize,
+    proxies: Vec<Proxy>,
+    written: Vec<Written>,
+    blamed: BTreeSet<XdsKey>,
+    words: Words,
+    versions: u32,
+    revision: u64,
+    now: Duration,
+}
+
+impl Thing {
+    fn keys(self) -> Vec<XdsKey> {
+        let key = |kind, name: String| XdsKey::new(gateway(), kind, name.as_str());
+        match self {
+            Thing::Cluster(index) => vec![key(XdsKind::Cluster, format!("c{index}"))],
+            Thing::Endpoints(index) => vec![key(XdsKind::Endpoints, format!("c{index}"))],
+            Thing::Secret(index) => vec![key(XdsKind::Secret, format!("s{index}"))],
+            Thing::Listener(index) => {
+                [XdsKind::Listener, XdsKind::ScopedListener].map(|kind| key(kind, format!("l{index}"))).into()
+            }
+            Thing::Host(table, host) => {
+                vec![XdsKey::virtual_host(gateway(), format!("t{table}").as_str(), DOMAINS[host as usize])]
+            }
+        }
+    }
+
+    fn name(self) -> String {
+        match self {
+            Thing::Host(table, host) => format!("t{table}.{host}"),
+            one => format!("{}", one.keys()[0]),
+        }
+    }
+}
+
+impl Written {
+    fn puts(&self) -> Vec<Put> {
+        let put_as = |key: XdsKey| match self.thing {
+            Thing::Cluster(_) => cluster_with(&key.name, &self.text),
+            // The first byte is the port.
+            Thing::Listener(_) => put(key.kind, &key.name, "", [&[self.port], self.text.as_bytes()].concat()),
+            _ => put(key.kind, &key.name, &key.domain, self.text.clone().into_bytes()),
+        };
+        self.thing.keys().into_iter().map(put_as).collect()
+    }
+
+    fn is_refused(&self, envoy: &Envoy) -> bool {
+        let blocked = matches!(self.thing, Thing::Listener(_)) && envoy.taken.contains(&self.port);
+        blocked || matches!(self.quality, Quality::Bad | Quality::Malformed)
+    }
+}
+
+impl World {
+    pub(super) fn new(walks: &[bool], words: Words, table_size: usize) -> World {
+        let proxy = |(index, walks): (usize, &bool)| Proxy {
+            envoy: Envoy::new(*walks, words),
+            session: session(*walks, index),
+            changes: Vec::new(),
+            had: BTreeSet::new(),
+        };
+        let mut world = World {
+            scope: Scope::new(gateway(), table_size),
+            table_size,
+            proxies: walks.iter().enumerate().map(proxy).collect(),
+            written: Vec::new(),
+            blamed: BTreeSet::new(),
+            words,
+            versions: 0,
+            revision: 0,
+            now: Duration::ZERO,
+        };
+        let listeners = (0..LISTENERS).flat_map(|one| [Thing::Listener(one), Thing::Secret(one)]);
+        let clusters = (0..CLUSTERS).flat_map(|one| [Thing::Cluster(one), Thing::Endpoints(one)]);
+        let all: Vec<_> = listeners.chain(clusters).map(|thing| (thing, Quality::Good, 0)).collect();
+        world.write(&all);
+        for proxy in &mut world.proxies {
+            proxy.envoy.connect();
+        }
+        world
+    }
+
+    /// One revision.
+    pub(super) fn write(&mut self, edits: &[(Thing, Quality, u8)]) {
+        let (mut puts, mut removes) = (Vec::new(), Vec::new());
+        for (index, (thing, quality, port)) in edits.iter().enumerate() {
+            if edits[..index].iter().any(|(earlier, ..)| earlier == thing) {
+                continue;
+            }
+            self.written.retain(|one| one.thing != *thing);
+            for proxy in self.proxies.iter_mut().filter(|_| *quality == Quality::Gone) {
+                proxy.had.remove(thing);
+            }
+            if *quality == Quality::Gone {
+                removes.extend(thing.keys());
+                continue;
+            }
+            self.versions += 1;
+            let word = format!("{quality:?}").to_lowercase();
+            let text = format!("{word} {} {};", thing.name(), self.versions);
+            let written = Written { thing: *thing, quality: *quality, text, port: 100 + port };
+            puts.extend(written.puts());
+            self.written.push(written);
+        }
+        if self.revision == 0 {
+            puts.extend(headers());
+        }
+        self.publish(&puts, &removes);
+    }
+
+    fn publish(&mut self, puts: &[Put], removes: &[XdsKey]) {
+        self.revision += 1;
+        let (puts, removes): (Vec<_>, Vec<_>) = (puts.iter().collect(), removes.iter().collect());
+        let effect = self.scope.apply(Revision(self.revision), &puts, &removes);
+        self.spread(effect);
+    }
+
+    fn spread(&mut self, effect: Effect) {
+        self.blamed.retain(|key| !effect.healed.contains(key));
+        let mark = Mark::at(self.scope.revision);
+        let touched: Vec<Touched> = effect.touched.into_iter().map(|id| Touched { id, mark }).collect();
+        self.proxies.iter_mut().for_each(|proxy| proxy.changes.extend(touched.iter().cloned()));
+    }
+
+    fn step(&mut self, proxy: usize, input: Input<'_>) {
+        let one = &mut self.proxies[proxy];
+        one.session.at(self.now);
+        let changes = std::mem::take(&mut one.changes);
+        let mut out: Output = one.session.step(Input::Changed(changes), &mut self.scope, &NoKeys);
+        out.append(one.session.step(input, &mut self.scope, &NoKeys));
+        one.envoy.unread.extend(out.responses);
+        self.proxies.iter_mut().for_each(|proxy| proxy.changes.extend(out.touched.iter().cloned()));
+        for notice in out.notices {
+            match notice {
+                Notice::Nacked { keys, .. } => self.blamed.extend(keys),
+                Notice::Healed(keys) => self.blamed.retain(|key| !keys.contains(key)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The proxy reads a response.
+    pub(super) fn read(&mut self, proxy: usize) {
+        let index = proxy % self.proxies.len();
+        self.proxies[index].envoy.read();
+    }
+
+    /// The server reads a request.
+    pub(super) fn receive(&mut self, proxy: usize) {
+        let index = proxy % self.proxies.len();
+        if let Some(request) = self.proxies[index].envoy.unsent.pop_front() {
+            self.step(index, Input::Request(&request));
+        }
+    }
+
+    /// The server tells a proxy what changed.
+    pub(super) fn wake(&mut self, proxy: usize) {
+        self.step(proxy % self.proxies.len(), Input::Changed(Vec::new()));
+    }
+
+    /// The stream breaks; `fresh`: because Envoy ended. Not yet played: one that walks and comes back with tables.
+    pub(super) fn reconnect(&mut self, proxy: usize, fresh: bool) {
+        let index = proxy % self.proxies.len();
+        let fresh = fresh || self.proxies[index].envoy.walks;
+        let effect = self.proxies[index].session.close(&mut self.scope);
+        self.spread(effect);
+        let words = self.words;
+        let one = &mut self.proxies[index];
+        one.session = session(one.envoy.walks, index);
+        if fresh {
+            let taken = std::mem::take(&mut one.envoy.taken);
+            one.envoy = Envoy::new(one.envoy.walks, words);
+            one.envoy.taken = taken;
+            one.had.clear();
+        }
+        one.changes.clear();
+        one.envoy.connect();
+    }
+
+    /// The server starts anew, with nothing but what is written, and so do the Envoys: what one that stays up keeps
+    /// of before is in `testdata/sessions/restart.txt`.
+    pub(super) fn restart_server(&mut self) {
+        self.scope = Scope::new(gateway(), self.table_size);
+        self.blamed.clear();
+        for (index, proxy) in self.proxies.iter_mut().enumerate() {
+            proxy.session = session(proxy.envoy.walks, index);
+            proxy.changes.clear();
+            let taken = std::mem::take(&mut proxy.envoy.taken);
+            proxy.envoy = Envoy::new(proxy.envoy.walks, self.words);
+            proxy.envoy.taken = taken;
+            proxy.had.clear();
+            proxy.envoy.connect();
+        }
+        let puts: Vec<Put> = headers().chain(self.written.iter().flat_map(Written::puts)).collect();
+        self.publish(&puts, &[]);
+    }
+
+    /// A port is taken by another process, or free again.
+    pub(super) fn take_port(&mut self, proxy: usize, port: u8, taken: bool) {
+        let index = proxy % self.proxies.len();
+        let envoy = &mut self.proxies[index].envoy;
+        if !taken {
+            envoy.taken.remove(&(100 + port));
+        } else if !envoy.listens(100 + port) {
+            envoy.taken.insert(100 + port);
+        }
+    }
+
+    /// Lets everything come to rest, then looks whether all is as it should be.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..2 {
+            self.quiesce();
+            self.now += Duration::from_secs(60);
+            for proxy in 0..self.proxies.len() {
+                self.step(proxy, Input::Retry);
+            }
+        }
+        self.quiesce();
+        self.check();
+    }
+
+    fn quiesce(&mut self) {
+        for _ in 0..2000 {
+            let mut idle = true;
+            for proxy in 0..self.proxies.len() {
+                let one = &self.proxies[proxy];
+                idle &= one.envoy.unread.is_empty() && one.envoy.unsent.is_empty() && one.changes.is_empty();
+                self.read(proxy);
+                self.receive(proxy);
+                self.wake(proxy);
+            }
+            if idle {
+                return;
+            }
+        }
+        panic!("never at rest");
+    }
+
+    fn check(&mut self) {
+        let (mut expected, mut asked_for) = (BTreeSet::new(), BTreeSet::new());
+        for proxy in &mut self.proxies {
+            let listeners = proxy.envoy.listeners();
+            for written in &self.written {
+                let index = match written.thing {
+                    Thing::Cluster(_) | Thing::Listener(_) => None,
+                    Thing::Endpoints(cluster) => Some((ResourceType::Cluster, format!("c{cluster}"))),
+                    Thing::Secret(of) | Thing::Host(of, _) => Some((listeners, format!("l{of}"))),
+                };
+                if index.is_some_and(|user| !proxy.envoy.held.contains_key(&user)) {
+                    // It does not ask for it.
+                    proxy.had.remove(&written.thing);
+                    continue;
+                }
+                asked_for.insert(written.thing);
+                let refused = written.is_refused(&proxy.envoy);
+                let is_live = holds(&proxy.envoy, written.thing, &written.text);
+                let name = written.thing.name();
+                if refused {
+                    assert!(!is_live, "{name} is served, though it is bad");
+                    let keys = written.thing.keys().into_iter();
+                    expected.extend(keys.filter(|key| {
+                        ResourceType::of(key.kind) == listeners
+                            || !matches!(written.thing, Thing::Listener(_))
+                    }));
+                } else {
+                    assert!(is_live, "{name} is good and not live: {}", written.text);
+                }
+                let stale = format!(" {name} ");
+                if proxy.had.contains(&written.thing) {
+                    assert!(holds(&proxy.envoy, written.thing, &stale), "{name} has lost its good version");
+                }
+                if holds(&proxy.envoy, written.thing, &stale) {
+                    proxy.had.insert(written.thing);
+                }
+            }
+            if !proxy.envoy.names(listeners).is_empty() {
+                assert_eq!(proxy.session.acked.0, self.revision, "something is owed for ever");
+            }
+        }
+        let lacking: Vec<_> = expected.difference(&self.blamed).map(ToString::to_string).collect();
+        assert!(lacking.is_empty(), "not blamed: {lacking:?}");
+        let bad = |key: &XdsKey| {
+            let of = |one: &Written| {
+                // Nobody can tell that the new version of what nobody asks for is a good one.
+                one.thing.keys().contains(key)
+                    && (self.proxies.iter().any(|proxy| one.is_refused(&proxy.envoy))
+                        || !asked_for.contains(&one.thing))
+            };
+            self.written.iter().any(of)
+        };
+        let innocent: Vec<_> = self.blamed.iter().filter(|key| !bad(key)).map(ToString::to_string).collect();
+        assert!(innocent.is_empty(), "blamed without a reason: {innocent:?}");
+    }
+}
+
+fn session(walks: bool, proxy: usize) -> Session {
+    if walks { Session::walking() } else { Session::default() }.of_node(&proxy.to_string())
+}
+
+fn headers() -> impl Iterator<Item = Put> {
+    (0..LISTENERS)
+        .map(|table| put(XdsKind::RouteTable, &format!("t{table}"), "", format!("\x0a\x02t{table}")))
+}
+
+/// True if an Envoy works with a text of a thing.
+fn holds(envoy: &Envoy, thing: Thing, text: &str) -> bool {
+    let held = |kind, name: String| envoy.held.get(&(kind, name)).is_some_and(|body| contains(body, text));
+    match thing {
+        Thing::Cluster(index) => held(ResourceType::Cluster, format!("c{index}")),
+        Thing::Endpoints(index) => held(ResourceType::Endpoints, format!("c{index}")),
+        Thing::Secret(index) => held(ResourceType::Secret, format!("s{index}")),
+        Thing::Listener(index) => held(envoy.listeners(), format!("l{index}")),
+        Thing::Host(table, _) => envoy.held.iter().any(|((kind, name), body)| {
+            *kind == ResourceType::Route && name.starts_with(&format!("t{table}")) && contains(body, text)
+        }),
+    }
+}
