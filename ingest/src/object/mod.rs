@@ -256,6 +256,7 @@ fn name(metadata: &Map<String, Value>, kind: &Kind) -> Result<String, Refusal> {
 fn not_text(field: &str, value: &Value) -> Refusal {
     match value {
         Value::Array(_) | Value::Object(_) => Refusal::new(field, "it is not a string", "write one name"),
+        Value::Bool(word) => Refusal::new(field, format!("{word} is not a string"), QUOTE_WORDS),
         other => Refusal::new(field, format!("{other} is not a string"), "put it in quotes"),
     }
 }
@@ -285,6 +286,8 @@ fn namespace(metadata: &mut Map<String, Value>, kind: &Kind) -> Result<String, R
     Ok("default".to_owned())
 }
 
+const QUOTE_WORDS: &str =
+    "put it in quotes: YAML takes y, n, yes, no, on, off, true and false for booleans";
 const LABEL: &str = "use at most 63 lower-case letters, digits and '-', a letter or digit at both ends";
 const SUBDOMAIN: &str =
     "use at most 253 lower-case letters, digits, '-' and '.', a letter or digit at both ends of each part";

@@ -40,12 +40,10 @@ fn check<M: DeserializeOwned>(key: &ResourceKey, object: &Value, strict: bool) -
     let result: Result<M, _> = serde_ignored::deserialize(tracked, |path| unknown.push(path.to_string()));
     if let Err(error) = result {
         let field = track.path().to_string();
-        return vec![Fault {
-            object: key.clone(),
-            field: if field == "." { String::new() } else { field },
-            problem: error.to_string(),
-            remedy: "correct the field; the last good version stays in effect until then".to_owned(),
-        }];
+        let problem = error.to_string();
+        let remedy = format!("{}; the last good version stays in effect until then", remedy(&problem));
+        let field = if field == "." { String::new() } else { field };
+        return vec![Fault { object: key.clone(), field, problem, remedy }];
     }
     // Sources may know fields of a newer API version only by name; status and metadata are not ours.
     unknown.retain(|path| {
@@ -61,6 +59,16 @@ fn check<M: DeserializeOwned>(key: &ResourceKey, object: &Value, strict: bool) -
                 .to_owned(),
         })
         .collect()
+}
+
+/// A name may look like something else to YAML 1.1.
+fn remedy(problem: &str) -> &'static str {
+    let is_word = problem.contains("invalid type: boolean");
+    match problem.contains("expected a string") {
+        true if is_word => "put it in quotes: YAML takes y, n, yes, no, on, off, true and false for booleans",
+        true if !problem.contains("sequence") && !problem.contains("map") => "put it in quotes",
+        _ => "correct the field",
+    }
 }
 
 /// Fields of the experimental channel that are let through without effect.
@@ -98,6 +106,17 @@ mod tests {
         let texts = texts(&object);
         assert_eq!(texts.len(), 1, "{texts:?}");
         assert!(texts[0].contains("spec.rules[0].backendRefs[0]"), "{texts:?}");
+    }
+
+    #[test]
+    fn a_name_that_is_a_boolean_to_yaml_is_told_to_be_quoted() {
+        let object = |name: serde_json::Value| json!({"metadata": {}, "spec": {"parentRefs": [{"name": name}]}});
+        let of_word = texts(&object(json!(false)));
+        assert!(of_word[0].contains("put it in quotes: YAML takes y, n,"), "{of_word:?}");
+        let of_number = texts(&object(json!(8080)));
+        assert!(of_number[0].contains("put it in quotes;"), "{of_number:?}");
+        let of_list = texts(&object(json!([])));
+        assert!(of_list[0].contains("correct the field"), "{of_list:?}");
     }
 
     #[test]
