@@ -42,6 +42,10 @@ fn faults_are_sentences_with_a_place_and_a_remedy() {
             "f.yaml:4: metadata.name: 7 is not a string; put it in quotes",
         ),
         (
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: n\n",
+            "f.yaml:4: metadata.name: false is not a string; put it in quotes: YAML takes y, n, yes, no, on, off, true and false for booleans",
+        ),
+        (
             "apiVersion: v1\nkind: Service\nmetadata:\n  name: a.b\n",
             "f.yaml:4: metadata.name: \"a.b\" is not a valid name; use at most 63 lower-case letters, digits and '-', a letter or digit at both ends",
         ),
