@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use loadtest::backend::{Backend, Options};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::harness::{Ask, Scene, free_port, service};
+use crate::harness::{Ask, Scene, ask, free_port, service};
 
 fn rule(path: &str, retry: &str) -> String {
     format!(
@@ -100,4 +101,58 @@ async fn of_nothing_that_a_backend_has_seen() {
         assert_eq!(seen.load(Ordering::Relaxed), turn);
     }
     serve.abort();
+}
+
+/// `HTTPRouteRetry.backoff`: a try that reaches `backendRequest` without a response is followed by the next.
+#[tokio::test]
+async fn a_try_that_runs_out_is_followed_by_the_next() {
+    let Some(mut scene) = Scene::open("tries-run-out").await else { return };
+    let slow = scene.backend("v1").await;
+    scene
+        .apply_rules(
+            "- timeouts: {backendRequest: 1s}
+  retry: {attempts: 1}
+  backendRefs: [{name: v1, port: 80}]
+",
+        )
+        .await;
+    let answer = scene.get("/?delay=50s").await;
+    assert_eq!(answer.status, 504, "{answer:?}");
+    assert_eq!(slow.seen().len(), 2, "one try and one more");
+}
+
+/// All tries are bounded to the end of their answers: one that streams on after its headers is cut.
+#[tokio::test]
+async fn an_answer_that_streams_on_is_bounded_with_retries_too() {
+    let Some(mut scene) = Scene::open("streams-on").await else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let streaming = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+                let mut open = stream.write_all(head.as_bytes()).await.is_ok();
+                while open {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    open = stream.write_all(b"1\r\nx\r\n").await.is_ok();
+                }
+            });
+        }
+    });
+    scene.add(&service(&scene.name, "v1", "", &[port]));
+    scene
+        .apply_rules(
+            "- timeouts: {backendRequest: 1s}
+  retry: {attempts: 1}
+  backendRefs: [{name: v1, port: 80}]
+",
+        )
+        .await;
+    // It never ends by itself.
+    let answer = ask(scene.port, &Ask::get(&scene.host, "/")).await;
+    let error = answer.expect_err("the answer is cut");
+    assert_ne!(error, "no answer");
+    streaming.abort();
 }

@@ -1,6 +1,8 @@
 //! A port of a Gateway as an Envoy listener: one filter chain for HTTP, one for each HTTPS listener, for a TLS
 //! listener one for each server name, one for TCP.
 
+use std::time::Duration;
+
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
 use envoy_types::pb::envoy::config::listener::v3::listener_filter::ConfigType as ListenerFilterConfig;
@@ -25,13 +27,15 @@ use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
 use super::client_validation::{Validation, validation};
-use super::{ads, clients, l4, listener_filters, put, scopes, secret, socket_address};
+use super::{ads, clients, duration, l4, listener_filters, put, scopes, secret, socket_address};
 use crate::engine::{Cx, Output};
 use crate::features;
 use crate::graph::{ListenerIr, NodeKey, Scheme, Value};
 
 /// Bytes that Envoy buffers of one connection before it pushes back.
 const BUFFER_LIMIT: u32 = 32 * 1024;
+/// A request, stream or upgraded connection on which nothing moves for so long is ended, unless its rule has timeouts.
+const SILENCE: Duration = Duration::from_secs(3600);
 const PREFIX: &str = "listener/";
 
 /// The name of the listener of a port.
@@ -203,6 +207,7 @@ fn connection_manager(table: &ArcStr, tables: Tables, before: Vec<HttpFilter>) -
         // `a.example.com.` is `a.example.com`, with its last dot.
         strip_trailing_host_dot: true,
         http_protocol_options: Some(clients::http1()),
+        stream_idle_timeout: Some(duration(SILENCE)),
         // Otherwise Envoy writes its own name over what backends and filters have set.
         server_header_transformation: ServerHeaderTransformation::PassThrough.into(),
         upgrade_configs: vec![UpgradeConfig {

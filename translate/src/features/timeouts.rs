@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use envoy_types::pb::envoy::config::route::v3::Route;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::{HedgePolicy, RetryPolicy, Route};
 
 use super::{At, EmitAt, Feature};
 use crate::attach::RuleCx;
 use crate::emit::duration;
 use crate::model::Timeouts;
+
+/// Envoy's base of the pauses between tries.
+const ENVOYS_BACK_OFF: Duration = Duration::from_millis(25);
 
 pub(crate) struct RouteTimeouts;
 
@@ -37,15 +40,39 @@ impl Feature for RouteTimeouts {
             timeout.map(|timeout| timeout.0).filter(|timeout| !timeout.is_zero())
         };
         let (request, backend) = (limit(timeouts.request), limit(timeouts.backend_request));
-        // Zero turns off Envoy's default of 15 s, which would cut streams that nobody limited.
-        let mut whole = request.unwrap_or(Duration::ZERO);
-        match (&mut action.retry_policy, backend) {
-            (Some(retry), Some(backend)) if !retry.retry_on.is_empty() => {
-                retry.per_try_timeout = Some(duration(backend));
-            }
-            (_, Some(backend)) => whole = backend,
-            (_, None) => {}
+        if timeouts.request.is_some() || timeouts.backend_request.is_some() {
+            // What the rule says holds, and no limit on silence beside it.
+            action.idle_timeout = Some(duration(Duration::ZERO));
         }
+        let retry = action.retry_policy.as_mut().filter(|retry| retries(retry) > 0);
+        let tries = match (retry, backend) {
+            (Some(retry), Some(backend)) => {
+                retry.per_try_timeout = Some(duration(backend));
+                // The next try is scheduled without what Envoy couples with it otherwise: trying again what was
+                // reset after it had been sent. The try that ran out goes on beside it.
+                action.hedge_policy =
+                    Some(HedgePolicy { hedge_on_per_try_timeout: true, ..HedgePolicy::default() });
+                Some(all_tries(retry, backend))
+            }
+            (_, backend) => backend,
+        };
+        // Zero turns off Envoy's default of 15 s, which would cut streams that nobody limited.
+        let whole = [request, tries].into_iter().flatten().min().unwrap_or(Duration::ZERO);
         action.timeout = Some(duration(whole));
     }
+}
+
+fn retries(policy: &RetryPolicy) -> u32 {
+    policy.num_retries.as_ref().map_or(1, |retries| retries.value)
+}
+
+/// The time that all tries of a policy take at the longest, each as long as it may, with the pauses between them:
+/// Envoy doubles them from a base, up to ten times the base.
+fn all_tries(policy: &RetryPolicy, one: Duration) -> Duration {
+    let base = policy.retry_back_off.as_ref().and_then(|back_off| back_off.base_interval.as_ref());
+    let base = base.and_then(|base| Duration::try_from(*base).ok()).unwrap_or(ENVOYS_BACK_OFF);
+    let retries = retries(policy);
+    let pauses: Duration =
+        (1..=retries.min(64)).map(|n| base.saturating_mul(2_u32.pow(n.min(4)).min(10))).sum();
+    one.saturating_mul(retries.saturating_add(1)).saturating_add(pauses)
 }

@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_name_that_is_a_boolean_to_yaml_is_told_to_be_quoted() {
-        let object = |name: serde_json::Value| json!({"metadata": {}, "spec": {"parentRefs": [{"name": name}]}});
+        let object =
+            |name: serde_json::Value| json!({"metadata": {}, "spec": {"parentRefs": [{"name": name}]}});
         let of_word = texts(&object(json!(false)));
         assert!(of_word[0].contains("put it in quotes: YAML takes y, n,"), "{of_word:?}");
         let of_number = texts(&object(json!(8080)));
