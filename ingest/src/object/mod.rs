@@ -286,8 +286,7 @@ fn namespace(metadata: &mut Map<String, Value>, kind: &Kind) -> Result<String, R
     Ok("default".to_owned())
 }
 
-const QUOTE_WORDS: &str =
-    "put it in quotes: YAML takes y, n, yes, no, on, off, true and false for booleans";
+const QUOTE_WORDS: &str = "put it in quotes: YAML takes y, n, yes, no, on, off, true and false for booleans";
 const LABEL: &str = "use at most 63 lower-case letters, digits and '-', a letter or digit at both ends";
 const SUBDOMAIN: &str =
     "use at most 253 lower-case letters, digits, '-' and '.', a letter or digit at both ends of each part";

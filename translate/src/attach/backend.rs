@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proto::{ArcStr, Fault, Name, ResourceKey, literal};
 
 use super::ca::{self, FlawKind};
-use super::{fault, to_gateways};
+use super::{fault, policy_target, to_gateways};
 use crate::engine::{Cx, Output};
 use crate::graph::{
     BackendIr, BackendKey, ClusterKey, IndexKey, TlsIr, UpstreamProtocol, UpstreamTls, Value,
@@ -52,6 +52,7 @@ fn backend(key: &BackendKey, cx: &mut Cx<'_>) -> BackendIr {
     };
     let policy = policy_of(cx, &service_key, &port.name);
     let tls = match &policy {
+        None if any_policy_is_beside(cx, &service_key, service) => UpstreamTls::Closed,
         None => UpstreamTls::Plain,
         Some(policy) => tls(cx, policy).map_or(UpstreamTls::Closed, |tls| UpstreamTls::Tls(tls.ir)),
     };
@@ -110,7 +111,7 @@ pub(super) fn policy_of(cx: &mut Cx<'_>, service: &ResourceKey, port_name: &ArcS
     for key in policies {
         let Some(policy) = cx.object::<BackendTlsPolicy>(key) else { continue };
         for target in &policy.spec.target_refs {
-            let applies = target.name == service.name
+            let applies = target.is_service(&service.name)
                 && target.section_name.as_ref().is_none_or(|section| section == port_name);
             if applies {
                 let rank =
@@ -122,6 +123,13 @@ pub(super) fn policy_of(cx: &mut Cx<'_>, service: &ResourceKey, port_name: &ArcS
         }
     }
     best.map(|(_, _, key)| key.clone())
+}
+
+/// True if a policy aims at a port of the Service that is not there.
+fn any_policy_is_beside(cx: &mut Cx<'_>, key: &ResourceKey, service: &Service) -> bool {
+    let policies: Vec<_> = cx.members(IndexKey::PoliciesOf(key.clone())).collect();
+    let mut policies = policies.into_iter().filter_map(|policy| cx.object::<BackendTlsPolicy>(policy));
+    policies.any(|policy| policy_target::any_is_beside(&policy, key, service))
 }
 
 /// What a policy gives.

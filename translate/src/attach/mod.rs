@@ -23,6 +23,7 @@ mod namespaces;
 mod parameters;
 pub(crate) mod parent;
 pub(crate) mod policy_status;
+mod policy_target;
 mod proxies;
 mod resolve;
 pub(crate) mod route;

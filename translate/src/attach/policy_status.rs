@@ -1,12 +1,12 @@
 //! A BackendTLSPolicy's status: one entry for each Gateway that sends requests to its targets.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use proto::{Condition, Fault, JsonText, ObjectStatus, ParentStatus, Report, ResourceKey, literal};
 use serde_json::json;
 
 use super::backend::{self, Tls, TlsProblem};
-use super::fault;
+use super::{fault, policy_target};
 use crate::engine::{Cx, Output};
 use crate::graph::{IndexKey, Value, Verdict};
 use crate::model::BackendTlsPolicy;
@@ -16,14 +16,12 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let Some(policy) = cx.object::<BackendTlsPolicy>(key) else { return output };
     let mut faults = Vec::new();
     let (accepted, resolved) = verdicts(key, &policy, cx, &mut faults);
-    let mut gateways = BTreeSet::new();
-    for target in &policy.spec.target_refs {
-        let service = key.sibling(proto::Kind::SERVICE, key.namespace.clone(), target.name.clone());
-        gateways.extend(cx.members(IndexKey::GatewaysOf(service)).cloned());
-    }
-    let conditions: Vec<Condition> =
-        vec![accepted.condition(literal!("Accepted")), resolved.condition(literal!("ResolvedRefs"))];
-    let ancestor = |gateway: ResourceKey| ParentStatus {
+    let Aims { gateways, nowhere } = aims(key, &policy, cx, &mut faults);
+    let conditions = |missing: Option<Verdict>| {
+        let accepted = missing.unwrap_or_else(|| accepted.clone());
+        vec![accepted.condition(literal!("Accepted")), resolved.condition(literal!("ResolvedRefs"))]
+    };
+    let of_gateway = |(gateway, missing): (ResourceKey, Option<Verdict>)| ParentStatus {
         parent_ref: JsonText::of(&json!({
             "group": gateway.kind.group(),
             "kind": gateway.kind.kind(),
@@ -31,16 +29,59 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
             "name": gateway.name.as_str(),
         })),
         gateway: Some(gateway),
-        conditions: conditions.clone(),
+        conditions: conditions(missing),
     };
+    let of_target = |(target, missing): (JsonText, Verdict)| ParentStatus {
+        parent_ref: target,
+        gateway: None,
+        conditions: conditions(Some(missing)),
+    };
+    let ancestors = gateways.into_iter().map(of_gateway).chain(nowhere.into_iter().map(of_target)).collect();
     let status = ObjectStatus {
         observed_generation: cx.generation(key),
-        ancestors: gateways.into_iter().map(ancestor).collect(),
+        ancestors,
         faults,
         ..ObjectStatus::default()
     };
     output.report = Some(Box::new(Report { key: key.clone(), status: Some(status) }));
     output
+}
+
+/// Where a policy has effect, or should.
+#[derive(Default)]
+struct Aims {
+    /// Gateways that send requests to its targets; with a verdict where a target is not there.
+    gateways: BTreeMap<ResourceKey, Option<Verdict>>,
+    /// Targets that are not there and get requests of no Gateway: they stand for themselves.
+    nowhere: Vec<(JsonText, Verdict)>,
+}
+
+fn aims(key: &ResourceKey, policy: &BackendTlsPolicy, cx: &mut Cx<'_>, faults: &mut Vec<Fault>) -> Aims {
+    let mut aims = Aims::default();
+    for (index, target) in policy.spec.target_refs.iter().enumerate() {
+        let missing = policy_target::missing(key, index, target, cx).map(|fault| {
+            let verdict = Verdict::no(literal!("TargetNotFound"), super::sentence(&fault));
+            faults.push(fault);
+            verdict
+        });
+        let service = policy_target::service(key, target);
+        let gateways: Vec<ResourceKey> =
+            service.map(|key| cx.members(IndexKey::GatewaysOf(key)).cloned().collect()).unwrap_or_default();
+        if let Some(verdict) = missing.clone().filter(|_| gateways.is_empty()) {
+            let reference = json!({
+                "group": target.group.as_str(),
+                "kind": target.kind.as_str(),
+                "namespace": key.namespace.as_str(),
+                "name": target.name.as_str(),
+            });
+            aims.nowhere.push((JsonText::of(&reference), verdict));
+        }
+        for gateway in gateways {
+            let known = aims.gateways.entry(gateway).or_default();
+            *known = known.take().or_else(|| missing.clone());
+        }
+    }
+    aims
 }
 
 fn verdicts(

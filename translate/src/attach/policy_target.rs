@@ -8,8 +8,9 @@ use crate::model::{BackendTlsPolicy, Service, ServicePort, TargetRef};
 
 /// The Service that a target names; none if it is of another kind.
 pub(super) fn service(policy: &ResourceKey, target: &TargetRef) -> Option<ResourceKey> {
-    let is_service = target.group.is_empty() && target.kind == "Service";
-    is_service.then(|| policy.sibling(Kind::SERVICE, policy.namespace.clone(), target.name.clone()))
+    target
+        .is_service(&target.name)
+        .then(|| policy.sibling(Kind::SERVICE, policy.namespace.clone(), target.name.clone()))
 }
 
 /// What is wrong with a target that is not there (reason `TargetNotFound`).

@@ -47,6 +47,13 @@ pub(crate) struct Validation {
     pub(crate) subject_alt_names: Vec<SubjectAltName>,
 }
 
+impl TargetRef {
+    /// True if it aims at the Service of this name, or at a port of it.
+    pub(crate) fn is_service(&self, name: &str) -> bool {
+        self.group.is_empty() && self.kind == "Service" && self.name == name
+    }
+}
+
 impl Validation {
     /// True if the proxy's own trust store is to be used.
     pub(crate) fn uses_system_certificates(&self) -> bool {
