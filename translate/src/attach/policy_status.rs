@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::{Condition, Fault, JsonText, ObjectStatus, ParentStatus, Report, ResourceKey, literal};
+use proto::{Fault, JsonText, ObjectStatus, ParentStatus, Report, ResourceKey, literal};
 use serde_json::json;
 
 use super::backend::{self, Tls, TlsProblem};

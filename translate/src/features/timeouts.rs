@@ -70,7 +70,10 @@ fn retries(policy: &RetryPolicy) -> u32 {
 /// Envoy doubles them from a base, up to ten times the base.
 fn all_tries(policy: &RetryPolicy, one: Duration) -> Duration {
     let base = policy.retry_back_off.as_ref().and_then(|back_off| back_off.base_interval.as_ref());
-    let base = base.and_then(|base| Duration::try_from(*base).ok()).unwrap_or(ENVOYS_BACK_OFF);
+    let written = |base: &envoy_types::pb::google::protobuf::Duration| {
+        Duration::new(u64::try_from(base.seconds).unwrap_or(0), u32::try_from(base.nanos).unwrap_or(0))
+    };
+    let base = base.map_or(ENVOYS_BACK_OFF, written);
     let retries = retries(policy);
     let pauses: Duration =
         (1..=retries.min(64)).map(|n| base.saturating_mul(2_u32.pow(n.min(4)).min(10))).sum();

@@ -29,7 +29,7 @@ pub(crate) use self::core::{
     AuthoritiesState, AuthoritiesVerdict, ClusterTrustBundle, ConfigMap, EndpointSlice, KeyState, Namespace,
     Secret, Service, ServicePort,
 };
-pub(crate) use backend_tls_policy::{BackendTlsPolicy, SubjectAltName, Validation};
+pub(crate) use backend_tls_policy::{BackendTlsPolicy, SubjectAltName, TargetRef, Validation};
 pub(crate) use definition::CustomResourceDefinition;
 pub(crate) use duration::GepDuration;
 pub(crate) use gateway::{AllowedRoutes, Gateway, GatewayClass, Listener, RouteNamespaces};
