@@ -101,10 +101,11 @@ async fn go_with_their_gateway() {
 async fn conflicts_and_unknown_protocols_hurt_only_themselves() {
     let Some(mut scene) = Scene::open("bad-listeners").await else { return };
     let _backend = scene.backend("v1").await;
-    let ports = [free_port(), free_port()];
+    let ports = [free_port(), free_port(), free_port()];
     let listeners = [
         http("good", ports[0]),
-        http("twin", ports[0]),
+        http("twin", ports[2]),
+        http("twin-too", ports[2]),
         format!("{{name: udp, port: {}, protocol: UDP}}", ports[1]),
     ];
     scene.add(&gateway(&scene.name, "web", &listeners));
@@ -114,6 +115,9 @@ async fn conflicts_and_unknown_protocols_hurt_only_themselves() {
     assert_eq!(scene.get("/").await.brief(), (200, "v1".to_owned()));
     scene.expect_condition("Gateway", "web", "", "Accepted=True ListenersNotValid").await;
     scene.expect_condition("Gateway", "web", "/listeners/0", "Programmed=True Programmed").await;
-    scene.expect_condition("Gateway", "web", "/listeners/1", "Conflicted=True HostnameConflict").await;
-    scene.expect_condition("Gateway", "web", "/listeners/2", "Accepted=False UnsupportedProtocol").await;
+    for twin in ["/listeners/1", "/listeners/2"] {
+        scene.expect_condition("Gateway", "web", twin, "Conflicted=True HostnameConflict").await;
+    }
+    scene.expect_condition("Gateway", "web", "/listeners/3", "Accepted=False UnsupportedProtocol").await;
+    assert!(Connection::plain(ports[2]).await.is_err(), "none of the two wins");
 }

@@ -64,8 +64,8 @@ fn hosts() -> Vec<Case> {
         both("no host", raw("GET / HTTP/1.1"), (400, "")),
         // Joined with a comma.
         unknown("two hosts", raw("GET / HTTP/1.1\nhost: h3.example.com\nhost: h4.example.com")),
-        both("HTTP/1.0 without a host", raw("GET / HTTP/1.0"), (426, "")),
-        both("HTTP/1.0 with a host", raw("GET / HTTP/1.0\nhost: h3.example.com"), (426, "")),
+        unknown("HTTP/1.0 without a host", raw("GET / HTTP/1.0")),
+        both("HTTP/1.0 with a host", raw("GET / HTTP/1.0\nhost: h3.example.com"), (302, "h3")),
         both("a host that is not UTF-8", bytes(b"h3\xff\xfe.example.com"), (400, "")),
         both("a wildcard's host that is not UTF-8", bytes(b"\xc3\x28.wild.example.com"), (400, "")),
         both("a host with a zero byte", bytes(b"h3\0.example.com"), (400, "")),

@@ -45,6 +45,7 @@ pub(super) fn answer(config: &Config, request: &Request) -> Expected {
     let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
     let path = normal(path);
     let host = without_port(&request.host).to_ascii_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(&host).to_owned();
     let Some(listener) = listener(config, request.port, &host) else { return Expected::Nothing };
     let mut best: Option<(Rank<'_>, &Rule)> = None;
     for route in config.routes.iter().filter(|route| attaches(route, listener)) {
