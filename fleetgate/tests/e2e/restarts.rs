@@ -101,7 +101,8 @@ async fn ready_means_that_the_gateway_serves() {
 }
 
 /// fleetgate is told to stop while a client waits for its answer, and another one keeps a connection without a request.
-#[tokio::test]
+// The backend answers while this thread waits for the process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_ends_before_its_envoy_does() {
     let Some(mut instance) = Instance::start().await else { return };
     let port = instance.http;

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use super::authorities;
 
 /// Annotations that are read, by kind. All others stay where they are: tools keep whole objects in them, Secrets too.
-const ANNOTATIONS: [(Kind, &[&str]); 2] = [
+const ANNOTATIONS: [(Kind, &[&str]); 3] = [
+    (Kind::GATEWAY_CLASS, &["fleetgate.dev/kept"]),
     (Kind::GATEWAY, &["gateway.gloo.solo.io/gateway-parameters-name"]),
     (
         Kind::CUSTOM_RESOURCE_DEFINITION,

@@ -106,7 +106,7 @@ fn absolute() -> Vec<Case> {
 
 fn malformed() -> Vec<Case> {
     vec![
-        both("HTTP/0.9", raw("GET /"), (426, "")),
+        unknown("HTTP/0.9", raw("GET /")),
         both("an unknown method", raw("BREW / HTTP/1.1\nhost: h3.example.com"), (400, "")),
         both("no HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", (400, "")),
     ]
