@@ -41,7 +41,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run everything in one process: watch a directory of YAML, serve xDS, keep Envoys running
+    /// Run everything in one process: watch a directory of YAML or a cluster, serve xDS, keep Envoys running
     Standalone(Box<Standalone>),
     /// Print the xDS resources and statuses of a directory, without a server
     Translate(Translate),
@@ -88,14 +88,14 @@ pub(crate) struct Standalone {
     #[command(flatten)]
     pub(crate) kubernetes: Kubernetes,
     /// Directory for the log, snapshots and Envoys' files
-    /// [default: $XDG_STATE_HOME/fleetgate/NAME-HASH, with name and hash of --config's DIR; /kubernetes with
-    /// --kubernetes]
+    /// [default: $XDG_STATE_HOME/fleetgate/NAME-HASH, with name and hash of --config's DIR; with --kubernetes
+    /// kubernetes-HASH]
     #[arg(long, value_name = "DIR", env = "FLEETGATE_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// Where to serve xDS: a loopback IP:PORT or unix:PATH
     #[arg(long, value_name = "ADDR", env = "FLEETGATE_XDS", default_value = XDS)]
     pub(crate) xds: Listen,
-    /// Where to serve /readyz, /livez, /metrics, /status, /deltas, /log and /resources: a loopback IP:PORT
+    /// Where to serve /readyz, /livez, /metrics, /status, /hints, /deltas, /log and /resources: a loopback IP:PORT
     #[arg(long, value_name = "ADDR", env = "FLEETGATE_ADMIN", default_value = ADMIN, value_parser = loopback)]
     pub(crate) admin: SocketAddr,
     /// The Envoy to run for each Gateway: auto (.tools/envoy-*/envoy, then PATH), a path, or none
@@ -181,7 +181,7 @@ impl Kubernetes {
 /// A cluster, and fleetgate's place in it.
 #[derive(Args, Debug)]
 pub(crate) struct Cluster {
-    /// The cluster to use from outside of it [default: the ServiceAccount of the pod, then $KUBECONFIG]
+    /// The cluster to use from outside of it [default: $KUBECONFIG, ~/.kube/config, then the ServiceAccount of the pod]
     #[arg(long, value_name = "FILE", requires = "kubernetes")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current one]

@@ -22,7 +22,7 @@ use tokio::time::{Sleep, sleep};
 use super::answer::Body;
 use super::bounds::held;
 
-/// Connections that ask nothing, or have not asked yet. One more takes the place of the oldest.
+/// Connections that ask nothing, or have not asked yet. One more takes the place of the oldest of the address that has most.
 const WAITING: usize = 256;
 /// How long one may be so, and how long one that is answered may take nothing.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -140,7 +140,7 @@ const INDEX: &str = "/readyz     200 once all is live
 /hints      what no condition says: parents that are not there, Services without endpoints, shadowed rules
 /deltas     ?since=REV: summaries of the last deltas
 /log        ?since=REV&follow=1: events as JSON lines
-/resources  ?gateway=NS/NAME or ?revision=REV: xDS resources
+/resources  ?gateway=NS/NAME&revision=REV: xDS resources
 ";
 
 /// A page in a browser must not read this by giving its own name our address.

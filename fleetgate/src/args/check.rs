@@ -17,7 +17,7 @@ use super::Watched;
 
 Exits with 1 if a check fails; a warning is none.")]
 pub(crate) struct Check {
-    /// The cluster to look at [default: the ServiceAccount of the pod, then $KUBECONFIG]
+    /// The cluster to look at [default: $KUBECONFIG, ~/.kube/config, then the ServiceAccount of the pod]
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current one]

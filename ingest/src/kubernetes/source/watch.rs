@@ -173,7 +173,7 @@ impl Watch {
             Failure::Again => return Ok(End::Again),
             Failure::NotServed => return Ok(End::NotServed),
             Failure::Forbidden(message) => {
-                let remedy = "give the service account of fleetgate the verbs get, list and watch on it";
+                let remedy = "give the service account of fleetgate the verbs list and watch on it";
                 let problem = format!("it may not be read ({message})");
                 self.set_fault(Some((self.scope.known.resource(), problem, remedy.to_owned())));
             }
