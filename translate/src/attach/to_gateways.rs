@@ -1,7 +1,7 @@
 //! Which Gateways a Service leads to: what is sent there may come back.
 
+use core::net::IpAddr;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use proto::{ArcStr, Kind, ResourceKey};
 
