@@ -52,6 +52,7 @@ impl SourceFault {
 }
 
 /// `FILE:LINE: OBJECT: FIELD: problem; remedy`, with the API's resource for the file where there is none.
+/// The alternate form (`{:#}`) leaves out the remedy, for faults that are mended.
 impl fmt::Display for SourceFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
@@ -66,7 +67,8 @@ impl fmt::Display for SourceFault {
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
         }
-        write!(f, "{}; {}", self.problem, self.remedy)
+        f.write_str(&self.problem)?;
+        if f.alternate() { Ok(()) } else { write!(f, "; {}", self.remedy) }
     }
 }
 

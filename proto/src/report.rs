@@ -67,13 +67,15 @@ pub struct Fault {
 }
 
 /// `HTTPRoute default/web: spec.rules[0].matches[0].path.value: <problem>; <remedy>`
+/// The alternate form (`{:#}`) leaves out the remedy, for faults that are mended.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.object)?;
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
         }
-        write!(f, "{}; {}", self.problem, self.remedy)
+        f.write_str(&self.problem)?;
+        if f.alternate() { Ok(()) } else { write!(f, "; {}", self.remedy) }
     }
 }
 

@@ -28,12 +28,13 @@ impl Line {
 
     /// About a fault that went.
     pub(super) fn mended(fault: &Fault) -> Line {
-        Line { text: fault.to_string(), is_mended: true, field: None }
+        Line { text: format!("{fault:#}"), is_mended: true, field: None }
     }
 
     /// About one that says itself where it is.
     pub(super) fn placed(fault: &impl Display, is_mended: bool) -> Line {
-        Line { text: fault.to_string(), is_mended, field: None }
+        let text = if is_mended { format!("{fault:#}") } else { fault.to_string() };
+        Line { text, is_mended, field: None }
     }
 }
 

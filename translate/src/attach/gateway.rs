@@ -57,6 +57,15 @@ fn tell_kept(key: &ResourceKey, class: &str, ir: &mut GatewayIr) {
 
 fn resolve(key: &ResourceKey, gateway: &Gateway, class: &ClassParameters, cx: &mut Cx<'_>) -> GatewayIr {
     let mut faults = Vec::new();
+    if gateway.spec.default_scope.as_deref().is_some_and(|scope| scope != "None") {
+        let problem = "default Gateways are not supported: the field has no effect";
+        faults.push(fault(
+            key,
+            "spec.defaultScope",
+            problem,
+            "name the Gateway in the routes' spec.parentRefs",
+        ));
+    }
     let mut listeners: Vec<ListenerIr> = Vec::new();
     for (index, listener) in gateway.spec.listeners.iter().enumerate() {
         listeners.push(listener::resolve(key, index, listener, cx, &mut faults));

@@ -30,6 +30,7 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let mut faults = Vec::new();
     let spec = &route.spec;
     let attempts = parent::attempts(key, &spec.parent_refs, &spec.hostnames, cx, &mut faults);
+    faults.extend(parent::default_gateways(key, spec.use_default_gateways.as_deref()));
     check_rules(key, &route, &mut faults);
 
     let mut modes: BTreeMap<bool, Reached> = attempts
@@ -77,7 +78,12 @@ fn decode(key: &ResourceKey, cx: &mut Cx<'_>) -> Option<Result<TlsRoute, Fault>>
         return cx.decode(key);
     }
     let as_tls = |TcpRoute { metadata, spec }| {
-        let spec = TlsSpec { parent_refs: spec.parent_refs, hostnames: Vec::new(), rules: spec.rules };
+        let spec = TlsSpec {
+            parent_refs: spec.parent_refs,
+            hostnames: Vec::new(),
+            rules: spec.rules,
+            use_default_gateways: spec.use_default_gateways,
+        };
         TlsRoute { metadata, spec }
     };
     cx.decode::<TcpRoute>(key).map(|route| route.map(as_tls))

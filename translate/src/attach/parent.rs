@@ -41,6 +41,13 @@ pub(super) fn attempts(
     parents.filter_map(|(index, parent)| attach(route, index, parent, &hostnames, cx, faults)).collect()
 }
 
+/// What there is to say of a route that wants to attach to default Gateways (GEP-3793, experimental channel).
+pub(super) fn default_gateways(route: &ResourceKey, scope: Option<&str>) -> Option<Fault> {
+    scope.filter(|scope| *scope != "None")?;
+    let problem = "there are no default Gateways: the field has no effect";
+    Some(fault(route, "spec.useDefaultGateways", problem, "name the Gateways in spec.parentRefs"))
+}
+
 /// Hostnames without the invalid ones. If none is left of some, the route matches no host at all.
 fn valid(route: &ResourceKey, written: &[ArcStr], faults: &mut Vec<Fault>) -> Vec<ArcStr> {
     let mut good = Vec::new();

@@ -7,7 +7,7 @@ use proto::{ArcStr, Fault, Kind, ObjectStatus, Put, ResourceKey, RouteEntry, Rou
 
 use super::health::{Health, invalid, with_report};
 use super::parent::{self, Attempt};
-use super::{RuleCx, fault, grpc, rule};
+use super::{RuleCx, grpc, rule};
 use crate::emit::route::{entries, name_of};
 use crate::engine::{Cx, Output};
 use crate::graph::{Attachment, ClusterKey, Context, IndexKey, NodeKey, Value};
@@ -24,10 +24,7 @@ pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let mut faults = Vec::new();
     let spec = &route.spec;
     let attempts = parent::attempts(key, &spec.parent_refs, &spec.hostnames, cx, &mut faults);
-    if spec.use_default_gateways.as_deref().is_some_and(|scope| scope != "None") {
-        let problem = "there are no default Gateways: the field has no effect";
-        faults.push(fault(key, "spec.useDefaultGateways", problem, "name the Gateways in spec.parentRefs"));
-    }
+    faults.extend(parent::default_gateways(key, spec.use_default_gateways.as_deref()));
 
     let default_rules = [Rule::default()];
     let written = route.spec.rules.as_deref().filter(|rules| !rules.is_empty()).unwrap_or(&default_rules);

@@ -53,6 +53,8 @@ pub(crate) struct GatewaySpec {
     /// None: no ListenerSet may attach.
     pub(crate) allowed_listeners: Option<AllowedListeners>,
     pub(crate) tls: Option<GatewayTls>,
+    /// Of the experimental channel; default Gateways are not supported.
+    pub(crate) default_scope: Option<ArcStr>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

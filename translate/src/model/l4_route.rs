@@ -23,6 +23,8 @@ pub(crate) struct TlsSpec {
     pub(crate) hostnames: Vec<ArcStr>,
     /// The API allows one.
     pub(crate) rules: Vec<L4Rule>,
+    /// As in an HTTPRoute.
+    pub(crate) use_default_gateways: Option<ArcStr>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -49,4 +51,6 @@ pub(crate) struct TcpSpec {
     pub(crate) parent_refs: Vec<ParentRef>,
     /// The API allows one.
     pub(crate) rules: Vec<L4Rule>,
+    /// As in an HTTPRoute.
+    pub(crate) use_default_gateways: Option<ArcStr>,
 }
