@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::process::Process;
 
-/// Where `cargo xtask tools` puts it.
+/// Where `cargo xtask tools --print envoy` puts it.
 const FETCHED: &str = ".tools/envoy-1.40.0/envoy";
 /// The port of the control plane in a bootstrap.
 const XDS_PORT: &str = "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
@@ -26,7 +26,7 @@ pub(crate) fn find() -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().context("cannot find out the current directory")?;
     let fetched = here.ancestors().map(|directory| directory.join(FETCHED));
     let Some(found) = named.into_iter().chain(fetched).find(|path| path.is_file()) else {
-        bail!("no Envoy: run `cargo xtask tools`, or name one in FLEETGATE_ENVOY");
+        bail!("no Envoy: run `cargo xtask tools --print envoy`, or name one in FLEETGATE_ENVOY");
     };
     found.canonicalize().with_context(|| format!("cannot resolve {}", found.display()))
 }

@@ -7,7 +7,8 @@ use anyhow::{bail, ensure};
 
 use crate::args::EnvoyChoice;
 
-const REMEDY: &str = "fetch one with `cargo xtask tools`, name one with --envoy PATH, or say --envoy none";
+const REMEDY: &str =
+    "fetch one with `cargo xtask tools --print envoy`, name one with --envoy PATH, or say --envoy none";
 
 /// The program to run, none if people start their own Envoys.
 ///
