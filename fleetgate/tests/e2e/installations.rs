@@ -201,7 +201,7 @@ fn the_class_is_deleted(scene: &Scene) {
     let finalizers = r#"{"metadata": {"finalizers": null}}"#;
     scene.bed.shell(&format!("kubectl patch gatewayclass fleetgate --type merge -p '{finalizers}'"));
     scene.until("! kubectl get gatewayclass fleetgate");
-    let told = "kubectl get gateway web -o yaml | grep -q 'GatewayClass fleetgate does not exist'";
+    let told = "kubectl get gateway web -o json | grep -q 'GatewayClass fleetgate does not exist'";
     scene.until(told);
     scene.is_followed("kept.example.com");
     // A process that begins with it knows as much from the log, and one without a log keeps quiet.
@@ -220,7 +220,7 @@ fn the_class_gets_another_name(scene: &Scene) {
     let traffic = scene.traffic();
     // The Gateway first: for a while its class is not there.
     scene.bed.shell(r#"kubectl patch gateway web --type merge -p '{"spec": {"gatewayClassName": "edge"}}'"#);
-    scene.until("kubectl get gateway web -o yaml | grep -q 'GatewayClass edge does not exist'");
+    scene.until("kubectl get gateway web -o json | grep -q 'GatewayClass edge does not exist'");
     scene.is_followed("early.example.com");
     scene.bed.shell(&format!(
         "helm upgrade fleetgate {CHART} {NS} --wait --timeout $PATIENCE --set gatewayClass.name=edge"

@@ -16,6 +16,8 @@ use envoy_types::pb::envoy::r#type::http::v3::Cookie;
 use envoy_types::util::pack_any;
 use proto::{ArcStr, ContentHash};
 
+use super::header_names::{Message, Writing, refusal};
+use super::headers::good;
 use super::{At, EmitAt, Feature, Stage, is_token};
 use crate::attach::RuleCx;
 use crate::emit::duration;
@@ -128,7 +130,9 @@ fn header(cx: &mut RuleCx<'_, '_>, field: &str, persistence: &Model) -> Option<A
         cx.refuse(format!("{field}.header.name"), "names no header", "name the header of the session");
         return None;
     };
-    Some(name)
+    // Envoy writes it into answers.
+    let refused = refusal(&name, Writing::Set, Message::Response);
+    good(cx, format!("{field}.header.name"), refused).then_some(name)
 }
 
 /// A name that no other rule's cookie has.
