@@ -41,8 +41,9 @@ impl Events {
             reference.name.as_deref().unwrap_or_default()
         );
         let note: String = note.chars().take(900).collect();
-        let event =
-            Event { type_, reason: reason.into(), note: Some(note), action: reason.into(), secondary: None };
+        // The recorder takes events of one action for the same, whatever they say.
+        let action = note.chars().take(128).collect();
+        let event = Event { type_, reason: reason.into(), note: Some(note), action, secondary: None };
         // Events are for people: one that is lost changes nothing.
         if let Err(error) = self.0.publish(&event, &reference).await {
             tracing::debug!("an event was not taken: {error}");
