@@ -62,6 +62,8 @@ pub(crate) struct Scope {
     quarantine: Quarantine,
     /// The last versions of route tables that went out.
     pushed: FxHashMap<ArcStr, VecDeque<Pushed>>,
+    /// Tables that went, latest last: a proxy that is away may still have them when they come back.
+    gone: VecDeque<ArcStr>,
     /// Streams so far.
     proxies: u64,
     seq: u64,
@@ -79,6 +81,7 @@ impl Scope {
             wanted_whole: BTreeSet::new(),
             quarantine: Quarantine::default(),
             pushed: FxHashMap::default(),
+            gone: VecDeque::new(),
             proxies: 0,
             seq: 0,
         }
@@ -115,7 +118,7 @@ impl Scope {
             let Some(tables) = self.tables.get_mut(&name) else { continue };
             for name in tables.settle(self.seq) {
                 if !tables.has(&name) {
-                    self.pushed.remove(&name);
+                    self.gone.push_back(name.clone());
                 }
                 if lookup::routes_of(&name).is_some() {
                     touched.push(ResourceId { kind: ResourceType::Scope, name: name.clone() });
@@ -126,6 +129,7 @@ impl Scope {
                 self.tables.remove(&name);
             }
         }
+        self.forget_gone();
         touched.sort_unstable();
         touched.dedup();
     }

@@ -24,6 +24,8 @@ pub(crate) struct Evidence {
 /// Versions of a table that are remembered, and most unproven pieces of one.
 const VERSIONS: usize = 16;
 const REMEMBERED: usize = 64;
+/// Tables that are gone and of which versions are remembered.
+const GONE: usize = 1000;
 /// Proxies that are gone and of which something is in doubt, at most.
 const DOUBTED: usize = 1000;
 
@@ -76,6 +78,16 @@ impl Scope {
             versions.pop_front();
         }
         versions.push_back(Pushed { version, seq, unproven: unproven.to_vec() });
+    }
+
+    /// Forgets the versions of tables that went long ago and are not back.
+    pub(super) fn forget_gone(&mut self) {
+        let surplus = self.gone.len().saturating_sub(GONE);
+        for name in self.gone.drain(..surplus).collect::<Vec<_>>() {
+            if !self.tables_of(&name).is_some_and(|tables| tables.has(&name)) {
+                self.pushed.remove(&name);
+            }
+        }
     }
 
     /// A proxy came back with a version of a route table: true if it is one that this server made. Then the proxy has

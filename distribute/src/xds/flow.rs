@@ -146,6 +146,9 @@ impl Session {
                     item.interim = interim.is_some();
                     if kind == ResourceType::Route {
                         item.table = interim.or_else(|| scope.table(&name)).cloned();
+                        // A version on the way may lack some of the pieces.
+                        let proven_by_it = if item.interim { &[] } else { &item.unproven[..] };
+                        scope.note_pushed(&name, item.version, seq, proven_by_it);
                     }
                     if item.interim {
                         self.of(kind).dirty.insert(name, mark);
@@ -196,9 +199,6 @@ impl Session {
         }
         let (name, version) = (resource.name.clone(), resource.version);
         let (since, unproven) = (self.get(kind).since(&name), scope.unproven(kind, &name));
-        if kind == ResourceType::Route {
-            scope.note_pushed(&name, version, seq, &unproven);
-        }
         let (table, interim) = (None, false);
         Item { name, version, seq, previous, endpoints, since, unproven, table, interim }
     }

@@ -78,6 +78,19 @@ fn what_is_good_is_live_and_what_is_bad_alone_is_blamed() {
     println!("{CASES} cases of {} steps in all", played.get());
 }
 
+#[test]
+fn a_proxy_that_comes_back_with_tables_is_given_a_host_that_came_back() {
+    let (x, y, wide) = (Thing::Host(0, 0), Thing::Host(0, 1), Thing::Host(0, 3));
+    let steps = [
+        Step::Write(vec![(x, Quality::Bad, 0), (y, Quality::Good, 0), (wide, Quality::Good, 0)]),
+        Step::Settle,
+        Step::Write(vec![(wide, Quality::Gone, 0)]),
+        Step::Write(vec![(wide, Quality::Good, 0)]),
+        Step::Reconnect(0, false),
+    ];
+    play(&steps, World::new(&[true], Words::Nothing, 1));
+}
+
 fn play(steps: &[Step], mut world: World) {
     for step in steps {
         match step {

@@ -215,10 +215,9 @@ impl World {
         self.step(proxy % self.proxies.len(), Input::Changed(Vec::new()));
     }
 
-    /// The stream breaks; `fresh`: because Envoy ended. Not yet played: one that walks and comes back with tables.
+    /// The stream breaks; `fresh`: because Envoy ended.
     pub(super) fn reconnect(&mut self, proxy: usize, fresh: bool) {
         let index = proxy % self.proxies.len();
-        let fresh = fresh || self.proxies[index].envoy.walks;
         let effect = self.proxies[index].session.close(&mut self.scope);
         self.spread(effect);
         let words = self.words;
