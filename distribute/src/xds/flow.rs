@@ -318,7 +318,15 @@ impl Subscriptions {
             return Step::Nothing;
         }
         match scope.offer(kind, name) {
-            Offer::Withheld => Step::Nothing,
+            Offer::Withheld => {
+                if mark.forced
+                    && let Some(sent) = self.sent.get_mut(name)
+                {
+                    // It is to go out again as soon as it is served, whatever the proxy has.
+                    sent.version = None;
+                }
+                Step::Nothing
+            }
             Offer::Absent => self.absent(kind, name, at.may_remove),
             Offer::Ready { version, seq } => {
                 self.told_absent.remove(name);

@@ -91,6 +91,20 @@ fn a_proxy_that_comes_back_with_tables_is_given_a_host_that_came_back() {
     play(&steps, World::new(&[true], Words::Nothing, 1));
 }
 
+#[test]
+fn endpoints_that_a_changed_cluster_waits_for_come_when_their_quarantine_ends() {
+    let steps = [
+        Step::Receive(1),
+        Step::Write(vec![(Thing::Endpoints(0), Quality::Bad, 0)]),
+        Step::Receive(1),
+        Step::Read(1),
+        Step::Receive(0),
+        Step::Receive(1),
+        Step::Write(vec![(Thing::Endpoints(0), Quality::Good, 0), (Thing::Cluster(1), Quality::Good, 0)]),
+    ];
+    play(&steps, World::new(&[false, false], Words::Nothing, 1));
+}
+
 fn play(steps: &[Step], mut world: World) {
     for step in steps {
         match step {
