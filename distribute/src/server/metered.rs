@@ -15,8 +15,9 @@ use tokio::{
 use super::{frames::FrameMeter, gate::Seat};
 use crate::metrics;
 
-/// What a connection may send before its peer is known: some hundred requests with a token.
-const UNKNOWN_BYTES: usize = 64 << 10;
+/// What a connection may send before its peer is known. A proxy that comes back fills the connection's window (64 KiB)
+/// with its first message, headers and frames aside, and all of it may be read before the token is looked at.
+const UNKNOWN_BYTES: usize = 128 << 10;
 
 /// A connection under its limits. Beyond them reading fails, which closes it.
 pub(super) struct Metered<S> {
