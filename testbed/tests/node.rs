@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, outside test functions")]
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -20,10 +21,15 @@ impl Bed {
     fn up(tools: PathBuf) -> Bed {
         let bed = Bed { tools, dir: tempfile::tempdir().unwrap() };
         let images = bed.dir.path().join("images.json");
+        // As of a checkout in a private directory: pods have users of their own.
+        let files = bed.dir.path().join("private/files");
+        std::fs::DirBuilder::new().mode(0o700).create(files.parent().unwrap()).unwrap();
+        std::fs::create_dir(&files).unwrap();
+        std::fs::write(files.join("word"), "of the image\n").unwrap();
         let known = json!({
             "echo-basic": { "program": bed.tools.join("gateway-api-1.7.0/echo-basic") },
             "nats": { "program": bed.tools.join("nats-server-2.15.2/nats-server") },
-            "sh": { "program": "/bin/sh", "args": ["-c", "sleep infinity"] },
+            "sh": { "program": "/bin/sh", "args": ["-c", "sleep infinity"], "env": { "FILES": files } },
         });
         std::fs::write(&images, known.to_string()).unwrap();
         let up = bed.run("up", &["--images", images.to_str().unwrap()]);
@@ -85,9 +91,9 @@ fn what_a_pod_sees(bed: &Bed) {
     bed.shell("kubectl patch configmap live -p '{\"data\":{\"word\":\"two\"}}'");
     let logs = bed.log_until("deployment/web -c client", "updated");
     let lines: Vec<&str> = logs.lines().collect();
-    assert_eq!(lines[..2], ["65532", "made"], "{logs}");
-    assert!(lines[2].contains("Read-only file system"), "{logs}");
-    assert_eq!(lines[3..], ["reached by itself", "by name", "refused 7", "updated"], "{logs}");
+    assert_eq!(lines[..3], ["65532", "made", "of the image"], "{logs}");
+    assert!(lines[3].contains("Read-only file system"), "{logs}");
+    assert_eq!(lines[4..], ["reached by itself", "by name", "refused 7", "updated"], "{logs}");
     assert_eq!(bed.shell("kubectl logs deployment/web -c client --tail=1"), "updated\n");
 }
 

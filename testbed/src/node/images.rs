@@ -1,6 +1,7 @@
 //! Which program stands for an image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -17,6 +18,25 @@ pub(super) struct Image {
     /// Variables under the container's own.
     #[serde(default)]
     pub(super) env: BTreeMap<String, String>,
+}
+
+impl Image {
+    /// Directories of this machine on the way to the image's files that other users may not pass.
+    ///
+    /// What is in an image is there for any user, and a checkout may lie in a private directory.
+    pub(super) fn private_dirs(&self) -> BTreeSet<PathBuf> {
+        let is_private = |dir: &&Path| {
+            dir.metadata().is_ok_and(|meta| meta.is_dir() && meta.permissions().mode() & 0o001 == 0)
+        };
+        let named = self.env.values().map(Path::new).filter(|path| path.is_absolute());
+        let files = named.chain([self.program.as_path()]).flat_map(|path| {
+            let real = path.canonicalize().ok().filter(|real| real != path);
+            real.into_iter().chain([path.to_owned()])
+        });
+        files
+            .flat_map(|path| path.ancestors().filter(is_private).map(Path::to_owned).collect::<Vec<_>>())
+            .collect()
+    }
 }
 
 /// Finds the image's program. The file is read each time, so images can be added while the node runs.

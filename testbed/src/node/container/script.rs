@@ -1,5 +1,6 @@
 //! The shell script that makes a container's root and becomes its program.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::mounts::Bind;
@@ -15,6 +16,8 @@ pub(crate) struct Launch {
     /// An empty directory: the mount point of the container's own file system, in its mount namespace only.
     pub(crate) mount_point: PathBuf,
     pub(crate) binds: Vec<Bind>,
+    /// Directories that any user may pass in the container, though not outside of it.
+    pub(crate) opened: BTreeSet<PathBuf>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) working_dir: String,
     pub(crate) words: Vec<String>,
@@ -50,6 +53,10 @@ place() {
   if [ -d \"$1\" ]; then mkdir -p \"$2\"; else mkdir -p \"${2%/*}\"; [ -e \"$2\" ] || : > \"$2\"; fi
   mount --move \"$1\" \"$2\"\n}\n",
         );
+        for dir in self.opened.iter().map(|dir| quote(&dir.to_string_lossy())) {
+            // Not there: it lies in another file system than the root.
+            script.push_str(&format!("[ ! -d {dir} ] || chmod a+x {dir}\n"));
+        }
         for (number, bind) in self.binds.iter().enumerate() {
             let target = quote(&bind.target.to_string_lossy());
             script.push_str(&format!("place /.binds/{number} {target}\n"));

@@ -230,6 +230,7 @@ impl Pod {
         Ok(Launch {
             mount_point: dir.join("run").join(&container.name).join("fs"),
             binds,
+            opened: image.private_dirs(),
             words: command::words(container, &image, &env),
             env: env.into_iter().collect(),
             working_dir: container
