@@ -57,6 +57,13 @@ impl Scope {
         }
     }
 
+    /// A proxy has accepted a resource as it is served now.
+    pub(crate) fn prove_held(&mut self, kind: ResourceType, name: &ArcStr, effect: &mut Effect) {
+        if let Offer::Ready { seq, .. } = self.offer(kind, name) {
+            self.prove(&self.unproven(kind, name), seq, effect);
+        }
+    }
+
     /// The one virtual host that a proxy with this version of a table lacks of what is served.
     pub(crate) fn lacking(&self, table: &ArcStr, version: ContentHash) -> Option<ArcStr> {
         self.tables_of(table)?.lacking(table, version)

@@ -128,6 +128,10 @@ impl Session {
                 Step::Has => {
                     self.of(kind).alone.remove(&name);
                     self.relent(kind, &name, scope, effect);
+                    if turns.interim(&name).is_none() {
+                        // Its answer came while some of it was suspected, or gone.
+                        scope.prove_held(kind, &name, effect);
+                    }
                     continue;
                 }
                 Step::Wait => {
