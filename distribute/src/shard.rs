@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::{Delta, Event, ResourceKey, Revision};
+use proto::{Delta, Event, Kind, ResourceKey, Revision};
 use store::{EventLog, Snapshot, SnapshotStore};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, watch};
@@ -54,8 +54,9 @@ impl Default for Options {
 
 /// Where the results of a shard go. Called from its loop: none of these may block.
 pub trait Outputs: Send + Sync + 'static {
-    /// A new revision: for the proxies and the statuses.
-    fn publish(&self, delta: &Delta);
+    /// A new revision: for the proxies and the statuses. With Gateways that are there and, from now on, another
+    /// controller's.
+    fn publish(&self, delta: &Delta, moved: &[ResourceKey]);
     /// The log refuses to append (nothing is published until it does), or does again.
     fn log_failing(&self, error: Option<&store::Error>);
     /// The log will never take this event, so it was left out.
@@ -257,7 +258,9 @@ impl Shard {
     fn publish(&self, delta: &Delta) {
         counts::delta(delta);
         self.recent.add(delta);
-        self.outputs.publish(delta);
+        let gone = delta.reports.iter().filter(|report| report.status.is_none()).map(|report| &report.key);
+        let moved = gone.filter(|key| key.kind == Kind::GATEWAY && self.engine.has(key)).cloned();
+        self.outputs.publish(delta, &moved.collect::<Vec<_>>());
     }
 
     async fn feedback(&mut self, feedback: &Feedback) {

@@ -21,7 +21,7 @@ enum Said {
 struct Recorder(mpsc::UnboundedSender<Said>);
 
 impl Outputs for Recorder {
-    fn publish(&self, delta: &Delta) {
+    fn publish(&self, delta: &Delta, _moved: &[ResourceKey]) {
         self.0.send(Said::Published(delta.clone())).unwrap();
     }
     fn log_failing(&self, error: Option<&Error>) {

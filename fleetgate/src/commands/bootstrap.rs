@@ -32,7 +32,7 @@ fn local(args: &Bootstrap) -> anyhow::Result<()> {
 
 /// With a certificate of the authority in the cluster.
 async fn remote(args: &Bootstrap) -> anyhow::Result<()> {
-    let client = connect(&args.cluster).await?;
+    let (client, _) = connect(&args.cluster).await?;
     let authority = open_authority(client, &args.cluster.namespace).await?;
     let issued = authority.borrow().proxy(&args.gateway, SystemTime::now())?;
     let (host, port) = args.cluster.xds_service()?;

@@ -2,6 +2,7 @@
 
 mod classes;
 mod directory;
+mod held;
 mod kubernetes;
 mod leading;
 mod outputs;

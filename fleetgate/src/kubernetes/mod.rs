@@ -14,7 +14,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use http::Uri;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError};
 use kube::runtime::watcher;
 use kube::{Client, Config};
 
@@ -33,16 +34,21 @@ pub(crate) fn watching() -> watcher::Config {
 /// The kubeconfig that was named, or that of the environment; without one, from inside a pod, its ServiceAccount.
 ///
 /// # Errors
-/// If there are no credentials.
+/// If there are no credentials, or a file cannot be read: a sentence that names it.
 pub(crate) async fn configuration(file: Option<&Path>, context: Option<&str>) -> anyhow::Result<Config> {
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    let mut config = match (file, context) {
+    let named = std::env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty());
+    let mut config = match (file, named) {
         (Some(path), _) => {
-            let kubeconfig = Kubeconfig::read_from(path)
-                .with_context(|| format!("cannot use --kubeconfig {}", path.display()))?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await?
+            let problem = || format!("cannot use --kubeconfig {}", path.display());
+            let kubeconfig = Kubeconfig::read_from(path).with_context(problem)?;
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.with_context(problem)?
         }
-        (None, Some(_)) => Config::from_kubeconfig(&options).await?,
+        // Never another cluster instead of the one that was named.
+        (None, Some(paths)) => Config::from_kubeconfig(&options)
+            .await
+            .with_context(|| format!("cannot use KUBECONFIG {}", paths.display()))?,
+        (None, None) if context.is_some() => Config::from_kubeconfig(&options).await?,
         (None, None) => Config::infer().await?,
     };
     // Whoever asks has back-off of its own; here a write would wait for minutes and be stale when it comes.
@@ -50,11 +56,11 @@ pub(crate) async fn configuration(file: Option<&Path>, context: Option<&str>) ->
     Ok(config)
 }
 
-/// A connection that notices when its server has gone.
+/// A connection that notices when its server has gone, and the server's address.
 ///
 /// # Errors
 /// If there are no credentials, or the API server does not answer.
-pub(crate) async fn connect(cluster: &Cluster) -> anyhow::Result<Client> {
+pub(crate) async fn connect(cluster: &Cluster) -> anyhow::Result<(Client, Uri)> {
     let mut config = configuration(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
     config.read_timeout = Some(SILENCE);
     let server = config.cluster_url.clone();
@@ -63,5 +69,48 @@ pub(crate) async fn connect(cluster: &Cluster) -> anyhow::Result<Client> {
         format!("no answer from the API server at {server}: is it there, and are the credentials right?")
     })?;
     tracing::info!("API server {server}, Kubernetes {}.{}", version.major, version.minor);
-    Ok(client)
+    Ok((client, server))
+}
+
+/// True if what did not work may work in a second: the server is away, or a file cannot be read. A kubeconfig that does
+/// not exist is a slip of the pen.
+pub(crate) fn may_pass(problem: &anyhow::Error) -> bool {
+    match (problem.downcast_ref(), problem.downcast_ref()) {
+        (Some(kube::Error::Api(status)), _) => status.code == 429 || status.code >= 500,
+        (Some(_), _) => true,
+        (None, Some(KubeconfigError::ReadConfig(error, _))) => error.kind() != std::io::ErrorKind::NotFound,
+        (None, _) => {
+            problem.chain().any(|cause| matches!(cause.downcast_ref(), Some(LoadDataError::ReadFile(..))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{configuration, may_pass};
+
+    /// What is said of a kubeconfig whose file of certificates is not there, and whether it is tried again.
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_named_and_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kubeconfig");
+        let problem = async || {
+            let problem = configuration(Some(&path), None).await.unwrap_err();
+            (format!("{problem:#}"), may_pass(&problem))
+        };
+        let (told, again) = problem().await;
+        assert!(told.contains(&*path.to_string_lossy()) && !again, "{told}");
+        std::fs::create_dir(&path).unwrap();
+        let (told, again) = problem().await;
+        assert!(told.contains(&*path.to_string_lossy()) && again, "{told}");
+        std::fs::remove_dir(&path).unwrap();
+        let kubeconfig = "{clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1', certificate-authority: ca.crt}}], \
+                          contexts: [{name: a, context: {cluster: a, user: a}}], users: [{name: a, user: {}}], current-context: a}";
+        std::fs::write(&path, kubeconfig).unwrap();
+        let (told, again) = problem().await;
+        assert!(told.contains("kubeconfig") && told.contains("ca.crt") && again, "{told}");
+        std::fs::write(&path, "{clusters: [").unwrap();
+        let (told, again) = problem().await;
+        assert!(told.contains(&*path.to_string_lossy()) && !again, "{told}");
+    }
 }

@@ -253,11 +253,11 @@ fn an_answer_outlives_its_pod(scene: &Scene) {
     assert_eq!(pod["spec"]["terminationGracePeriodSeconds"], 52);
     let (name, ip) = (pod["metadata"]["name"].as_str().unwrap(), pod["status"]["podIP"].as_str().unwrap());
     let told = scene.bed.shell(&format!(
-        "curl -s -m 60 -o /dev/null -w '%{{http_code}}' 'http://192.0.2.77/?delay=20s' & sleep 1; \
+        "curl -s -m ${{PATIENCE%s}} -o /dev/null -w '%{{http_code}}' 'http://192.0.2.77/?delay=20s' & sleep 1; \
          kubectl delete pod {name} --wait=false >&2; \
-         timeout 15 sh -c 'while curl -s -o /dev/null -m 2 http://{ip}:8080/; do sleep 0.2; done' || echo open; \
+         timeout $PATIENCE sh -c 'while curl -s -o /dev/null -m 2 http://{ip}:8080/; do sleep 0.2; done' || echo open; \
          kubectl get pod {name} >&2 || echo gone; wait; \
-         kubectl wait --for=delete pod/{name} --timeout=25s >&2"
+         kubectl wait --for=delete pod/{name} --timeout=$PATIENCE >&2"
     ));
     assert_eq!(told.trim(), "200");
 }

@@ -179,9 +179,6 @@ fn a_gateway_that_moved_away_meanwhile_keeps_nothing(bed: &Bed) {
     );
     bed.shell(r#"kubectl patch gateway g0 --type merge -p '{"spec": {"gatewayClassName": "theirs"}}'"#);
     bed.shell(&format!("kubectl scale deployment fleetgate {NS} --replicas=1"));
-    bed.shell(&format!(
-        "for i in $(seq 600); do [ -z \"$({})\" ] && exit; sleep 0.1; done; exit 1",
-        objects(0)
-    ));
+    bed.shell(&format!("timeout $PATIENCE sh -c 'until [ -z \"$({})\" ]; do sleep 0.1; done'", objects(0)));
     assert_eq!(bed.shell(&objects(1)), before);
 }

@@ -117,6 +117,11 @@ impl Engine {
         self.objects.events()
     }
 
+    /// True if there is an object of this key.
+    pub fn has(&self, key: &ResourceKey) -> bool {
+        self.objects.get(key).is_some()
+    }
+
     /// Counts of nodes, and of the work of the last batch.
     pub fn stats(&self) -> &Stats {
         &self.stats

@@ -29,7 +29,7 @@ pub(super) async fn run(args: Check) -> anyhow::Result<bool> {
     let name = "fleetgate".to_owned();
     let installation = Installation { namespace, name, controller: controller_name };
     let findings = match connect(&cluster).await {
-        Ok(client) => look(&client, &installation, &watched.names(), service_account).await,
+        Ok((client, _)) => look(&client, &installation, &watched.names(), service_account).await,
         Err(error) => vec![Finding::fail(
             "API server",
             format!("{error:#}"),

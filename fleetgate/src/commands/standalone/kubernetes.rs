@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use distribute::{Authenticate, Listener, Peer};
+use http::Uri;
 use ingest::kubernetes::source;
 use kube::Client;
 use proto::{ClusterId, ResourceKey};
@@ -25,7 +26,7 @@ use crate::kubernetes::installation::{Claim, Installation, claim};
 use crate::kubernetes::lease::{Candidate, release};
 use crate::kubernetes::pod::OwnPod;
 use crate::kubernetes::proxies::Settings;
-use crate::kubernetes::{Replica, configuration, connect, reached_at, withdraw};
+use crate::kubernetes::{Replica, connect, may_pass, reached_at, withdraw};
 use crate::pki::{Authority, ReplicaTls, ServerTls, gateway_of, open_authority};
 use crate::state_dir::{self, StateDir};
 use crate::status::Field;
@@ -45,7 +46,7 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     let namespaces = kubernetes.watched.names();
     let state = StateDir::lock(&state_dir::resolve(args.state_dir.as_deref(), Path::new("/kubernetes"))?)?;
     let installation = kubernetes.installation();
-    let (client, claim, authorities) = reach(&kubernetes.cluster, &installation).await?;
+    let (client, server, claim, authorities) = reach(&kubernetes.cluster, &installation).await?;
     let (identity, pod) = identity(&client, kubernetes).await;
     let tls = ServerTls::new(&authorities.borrow(), vec![host.clone()])?;
     let xds = bind(kubernetes.xds_listen, "xDS", "--xds-listen").await?;
@@ -96,7 +97,7 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
         classes: pipeline.classes_in_use(),
     };
     tasks.spawn(only_there.whenever(leading.clone()));
-    let address = own_address(&kubernetes.cluster, &replicas).await?;
+    let address = reached_at(replicas.local_addr()?, &server)?;
     let replica_tls = ReplicaTls::new(&authorities.borrow())?;
     let replica = Replica::new(client.clone(), &installation, (&identity, pod), address);
     let peers = Arc::new(replica.peers(leading.clone(), replica_tls.sides()));
@@ -137,41 +138,27 @@ pub(super) async fn run(args: Standalone) -> anyhow::Result<()> {
     ended
 }
 
-/// Where other replicas find this one.
-async fn own_address(cluster: &Cluster, listener: &TcpListener) -> anyhow::Result<SocketAddr> {
-    let config = configuration(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
-    reached_at(listener.local_addr()?, &config.cluster_url)
-}
-
 /// What there must be before anything is written.
-type Reached = (Client, Claim, watch::Receiver<Arc<Authority>>);
+type Reached = (Client, Uri, Claim, watch::Receiver<Arc<Authority>>);
 
-/// The API server, our claim and our authority. It may be away for a while: then it is asked again, and only at last
+/// The API server, our claim and our authority. It may be away for a while, or a file of its kubeconfig: then it is asked again, and only at last
 /// given up.
 async fn reach(cluster: &Cluster, installation: &Installation) -> anyhow::Result<Reached> {
     let begun = Instant::now();
     loop {
         let reached = async {
-            let client = connect(cluster).await?;
+            let (client, server) = connect(cluster).await?;
             let claim = claim(&client, installation).await?;
             let authorities = open_authority(client.clone(), &cluster.namespace).await?;
-            anyhow::Ok((client, claim, authorities))
+            anyhow::Ok((client, server, claim, authorities))
         };
         match reached.await {
-            Err(problem) if is_away(&problem) && begun.elapsed() < START => {
+            Err(problem) if may_pass(&problem) && begun.elapsed() < START => {
                 tracing::warn!("{problem:#}; it is tried again");
                 tokio::time::sleep(START_PAUSE).await;
             }
             reached => return reached,
         }
-    }
-}
-
-/// True if it may be another thing in a second.
-fn is_away(problem: &anyhow::Error) -> bool {
-    match problem.downcast_ref() {
-        Some(kube::Error::Api(status)) => status.code == 429 || status.code >= 500,
-        other => other.is_some(),
     }
 }
 

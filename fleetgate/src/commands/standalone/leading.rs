@@ -8,6 +8,7 @@ use ingest::kubernetes::status::{self, StatusUpdate};
 use kube::Client;
 use proto::{ArcStr, Kind, ObjectStatus, Proxies, ResourceKey};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::kubernetes::classes::{InUse, finalize};
 use crate::kubernetes::events::{Events, Reporter};
@@ -128,14 +129,14 @@ fn wanted(
     status: Option<&ObjectStatus>,
 ) -> Option<Wanted> {
     let Some(status) = status else {
-        return before.remove(gateway).map(|_| Wanted::Nothing);
+        return before.remove(gateway).map(|_| Wanted::moved());
     };
     // Of a Gateway that is not accepted all stays as it is.
     let now = status.proxies.clone()?;
     let old = before.insert(gateway.clone(), now.clone());
     match now {
         _ if old.as_ref() == Some(&now) => None,
-        Proxies::SelfManaged => Some(Wanted::Nothing),
+        Proxies::SelfManaged => Some(Wanted::Nothing(Instant::now())),
         Proxies::Managed(spec) => Some(Wanted::Managed(spec)),
     }
 }

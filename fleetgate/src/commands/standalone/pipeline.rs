@@ -24,6 +24,7 @@ use crate::args::Standalone;
 use crate::envoy::Stop;
 use crate::kubernetes::Peers;
 use crate::kubernetes::classes::InUse;
+use crate::kubernetes::proxies::HANDOVER;
 use crate::state_dir::{self, StateDir};
 use crate::status::{Locate, Statuses};
 
@@ -83,7 +84,14 @@ impl Pipeline {
         };
         let distributor = Distributor::new(options, Arc::new(Keys(Arc::clone(&keys))), tell);
         let statuses = Arc::new(Statuses::new(env.controller_name.clone(), needs_proxies));
-        let outputs = Arc::new(Wired { distributor: distributor.clone(), statuses: Arc::clone(&statuses) });
+        // The proxies of a directory are told at once: they are not another controller's afterwards.
+        let hold = if env.placement == translate::Placement::Pods { HANDOVER * 2 } else { Duration::ZERO };
+        let outputs = Arc::new(Wired {
+            distributor: distributor.clone(),
+            statuses: Arc::clone(&statuses),
+            hold,
+            held: Arc::default(),
+        });
         let options = Options { history: args.history as usize, ..Options::default() };
         let shard = Shard::restore(Arc::clone(&log), snapshots, env.clone(), options, outputs).await?;
         tracing::info!("restored {} objects at revision {}", shard.objects().count(), shard.revision());

@@ -16,6 +16,9 @@ use super::render::{Ingredients, Rendered, render};
 use super::{Deployed, Settings, names};
 use crate::pki::Authority;
 
+/// How often something is deleted that changes meanwhile.
+const TRIES: usize = 5;
+
 /// What was applied last, so that nothing is applied twice.
 #[derive(Clone, Default)]
 pub(super) struct Applied {
@@ -133,14 +136,19 @@ impl Job {
         let api = self.api(one.what);
         if observed.is_none()
             && let Some(found) = api.get_opt(&one.name).await.map_err(problem)?
-            && owner(&found).as_ref() != Some(&self.gateway)
         {
-            let kind = one.what.api().kind;
-            let message = format!(
-                "{kind} {}/{} is there and not ours; rename or delete it, or rename the Gateway",
-                self.gateway.namespace, one.name
-            );
-            return Err(Problem(literal!("Invalid"), message));
+            if owner(&found).as_ref() != Some(&self.gateway) {
+                let kind = one.what.api().kind;
+                let message = format!(
+                    "{kind} {}/{} is there and not ours; rename or delete it, or rename the Gateway",
+                    self.gateway.namespace, one.name
+                );
+                return Err(Problem(literal!("Invalid"), message));
+            }
+            if self.settings.installation.is_none() && names::installation(&found).is_some() {
+                let patch = Patch::Merge(names::without_installation());
+                api.patch(&one.name, &PatchParams::default(), &patch).await.map_err(problem)?;
+            }
         }
         if let Some(observed) = observed
             && one.wants_cluster_ip()
@@ -176,6 +184,36 @@ impl Job {
         let kind = what.api().kind;
         Problem(reason, format!("{kind} {}/{name} cannot be applied: {said}", self.gateway.namespace))
     }
+}
+
+/// Deletes an object of a Gateway that moved to another controller, but not one that this one has taken over.
+///
+/// # Errors
+/// The API server's.
+pub(super) async fn delete_ours(
+    client: &Client,
+    gateway: &ResourceKey,
+    what: What,
+    name: &str,
+    settings: &Settings,
+) -> kube::Result<()> {
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &gateway.namespace, &what.api());
+    for _ in 0..TRIES {
+        let Some(found) = api.get_opt(name).await? else { return Ok(()) };
+        let is_ours = names::installation(&found) == settings.installation.as_deref();
+        if !is_ours || owner(&found).as_ref() != Some(gateway) {
+            return Ok(());
+        }
+        let preconditions =
+            Preconditions { uid: found.metadata.uid, resource_version: found.metadata.resource_version };
+        let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        match api.delete(name, &parameters).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            deleted => return deleted.map(drop),
+        }
+    }
+    Ok(())
 }
 
 /// Deletes an object, but not one that has taken its place.

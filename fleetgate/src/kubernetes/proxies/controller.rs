@@ -11,10 +11,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::apply::{Applied, Job, Outcome, delete};
+use super::apply::{Applied, Job, Outcome, delete_ours};
 use super::owned::{Owned, Place, Told, places, watch};
 use super::retry::Due;
-use super::{Deployed, Settings, is_system, names};
+use super::{Deployed, HANDOVER, Settings, is_system, names};
 use crate::pki::Authority;
 
 /// Gateways that are worked on at a time.
@@ -27,8 +27,15 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
 pub(crate) enum Wanted {
     /// All that they need.
     Managed(Arc<ProxySpec>),
-    /// Nothing of ours.
-    Nothing,
+    /// Nothing of ours, from this time on. What another installation has taken over meanwhile is not ours.
+    Nothing(Instant),
+}
+
+impl Wanted {
+    /// Of a Gateway that moved to another controller, whose proxies are not there yet.
+    pub(crate) fn moved() -> Wanted {
+        Wanted::Nothing(Instant::now() + HANDOVER)
+    }
 }
 
 /// What the controller is asked to do.
@@ -150,8 +157,11 @@ impl State {
         };
         let left: Vec<ResourceKey> = self.owned.gateways().filter(is_left).cloned().collect();
         for gateway in left {
-            tracing::info!("{gateway} is not ours any more: its proxies are taken away");
-            self.want(gateway, Wanted::Nothing);
+            tracing::info!(
+                "{gateway} is not ours any more: its proxies are taken away in {} s",
+                HANDOVER.as_secs()
+            );
+            self.want(gateway, Wanted::moved());
         }
     }
 
@@ -160,7 +170,7 @@ impl State {
             let refused = matches!(wanted, Wanted::Managed(_)).then(|| refused(&gateway.namespace));
             return (self.controller.tell)(&gateway, refused);
         }
-        if let Wanted::Nothing = wanted {
+        if let Wanted::Nothing(_) = wanted {
             (self.controller.tell)(&gateway, None);
         }
         self.wanted.insert(gateway.clone(), wanted);
@@ -208,11 +218,16 @@ impl State {
                     self.due.failed(gateway);
                     continue;
                 }
-                (Some(Wanted::Nothing), Some(_)) if !objects.is_empty() => {
+                (Some(Wanted::Nothing(at)), Some(_)) if !objects.is_empty() && *at > Instant::now() => {
+                    self.due.done(gateway, Some(*at));
+                    continue;
+                }
+                (Some(Wanted::Nothing(_)), Some(_)) if !objects.is_empty() => {
                     let of = gateway.clone();
+                    let settings = Arc::clone(&self.settings);
                     self.jobs.spawn(async move {
-                        for ((what, name), observed) in objects {
-                            if let Err(error) = delete(&client, &of, what, &name, &observed).await {
+                        for (what, name) in objects.into_keys() {
+                            if let Err(error) = delete_ours(&client, &of, what, &name, &settings).await {
                                 tracing::warn!(
                                     "{of}: its {} {name} cannot be deleted: {error}",
                                     what.api().kind

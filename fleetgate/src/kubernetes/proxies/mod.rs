@@ -22,7 +22,13 @@ mod retry;
 
 pub(crate) use controller::{Ask, Controller, Wanted, deploy};
 
+use std::time::Duration;
+
 use proto::{ArcStr, Condition, GatewayAddress};
+
+/// The proxies of a Gateway that moved to a class of another controller stay for so long, or until another installation
+/// takes them over. They keep their configuration until they have ended.
+pub(crate) const HANDOVER: Duration = Duration::from_secs(60);
 
 /// Namespaces of Kubernetes itself, into which nothing is written.
 const SYSTEM: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];

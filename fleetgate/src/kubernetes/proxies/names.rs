@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use kube::ResourceExt;
+use kube::api::DynamicObject;
 use proto::{ProxySpec, ResourceKey};
+use serde_json::{Value, json};
 
 use super::Settings;
 
@@ -82,6 +85,17 @@ pub(super) fn all_of(settings: &Settings) -> String {
         None => format!("!{CONTROLLER}"),
     };
     format!("{}={},{GATEWAY_NAME},{installation}", MANAGED_BY.0, MANAGED_BY.1)
+}
+
+/// The installation whose an object is: none for the default one.
+pub(super) fn installation(object: &DynamicObject) -> Option<&str> {
+    object.labels().get(CONTROLLER).map(String::as_str)
+}
+
+/// Takes away what makes an object another installation's. (What this one applies says nothing of a label that it does
+/// not have.)
+pub(super) fn without_installation() -> Value {
+    json!({"metadata": {"labels": {CONTROLLER: null}}})
 }
 
 /// Annotations of every object.

@@ -1,11 +1,13 @@
-//! What replicas tell each other, by a Lease of each: where it is asked, which Gateways' proxies have ACKed what they
+//! What replicas tell each other, by Leases of each: where it is asked, which Gateways' proxies have ACKed what they
 //! should have, and what they refuse. A proxy is connected to one replica only, and another one may write the
 //! Gateway's status.
 //!
 //! What proxies have made true is told as hashes of statuses: replicas translate alike, so equal hashes speak of equal
 //! configurations. All the rest is asked of each when somebody wants to see it (`peers`).
 
+mod parts;
 mod peers;
+mod tell;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject};
 use kube::runtime::watcher::{Event, watcher};
 use kube::{Client, ResourceExt};
 use proto::{Kind, ResourceKey};
@@ -23,13 +25,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::installation::Installation;
-use super::lease::{leases, micro_time};
+use super::lease::leases;
 use super::pod::OwnPod;
 use super::watching;
 use crate::pki::Sides;
 use crate::status::{Elsewhere, Refused, Statuses};
 use peers::Addresses;
 pub(crate) use peers::{Peers, reached_at};
+pub(crate) use tell::withdraw;
 
 /// Label of the replicas' Leases.
 const LABEL: &str = "fleetgate.dev/replica";
@@ -39,17 +42,8 @@ const PROGRAMMED: &str = "fleetgate.dev/programmed";
 const REFUSED: &str = "fleetgate.dev/refused";
 /// Annotation with the address at which the replica is asked.
 const ADDRESS: &str = "fleetgate.dev/address";
-/// Bytes of what is refused that a Lease has room for: an object's annotations end at 256 KiB.
-const REFUSED_BYTES: usize = 64 << 10;
-/// Bytes of what a proxy said that are told.
-const MESSAGE_BYTES: usize = 512;
-/// Changes that come close together are told together.
-const SETTLE: Duration = Duration::from_millis(50);
 /// A Lease is renewed so often, and forgotten after three times that.
 const RENEW: Duration = Duration::from_secs(10);
-/// How long the end of a process may wait for its Lease to go.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// Hashes by Gateway or ListenerSet (`KIND/NAMESPACE/NAME`).
 type Hashes = BTreeMap<String, u64>;
 
@@ -125,58 +119,18 @@ impl Replica {
         );
     }
 
-    async fn tell(&self, leases: &Api<DynamicObject>, statuses: &Statuses, mut leads: watch::Receiver<bool>) {
-        let name = lease_of(&self.identity);
-        let mut changes = statuses.programmed_changes();
-        let parameters = PatchParams::apply(&self.installation.field_manager()).force();
-        loop {
-            changes.mark_unchanged();
-            let mut annotations = BTreeMap::from([(ADDRESS, self.address.to_string())]);
-            // Who leads writes statuses itself.
-            if !*leads.borrow_and_update() {
-                let hashes: Hashes =
-                    statuses.programmed().into_iter().map(|(key, hash)| (written(&key), hash)).collect();
-                annotations.insert(PROGRAMMED, json!(hashes).to_string());
-                annotations.insert(REFUSED, json!(bounded(statuses.refused())).to_string());
-            }
-            let lease = json!({
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": {
-                    "name": name,
-                    "labels": {LABEL: self.label()},
-                    "annotations": annotations,
-                    "ownerReferences": self.owners(),
-                },
-                "spec": {
-                    "holderIdentity": self.identity,
-                    "renewTime": micro_time(),
-                    "leaseDurationSeconds": RENEW.as_secs() * 3,
-                },
-            });
-            if let Err(error) = leases.patch(&name, &parameters, &Patch::Apply(&lease)).await {
-                tracing::warn!("Lease {name} cannot be written: {error}; it is tried again");
-            }
-            let leading = *leads.borrow();
-            tokio::select! {
-                () = tokio::time::sleep(RENEW) => {}
-                changed = changes.changed(), if !leading => if changed.is_err() { return },
-                changed = leads.changed() => if changed.is_err() { return },
-            }
-            tokio::time::sleep(SETTLE).await;
-        }
-    }
-
     async fn listen(&self, leases: &Api<DynamicObject>, statuses: &Statuses, leads: watch::Receiver<bool>) {
-        let own = lease_of(&self.identity);
         let mut told: BTreeMap<String, Told> = BTreeMap::new();
         let label = format!("{LABEL}={}", self.label());
         let mut events = watcher(leases.clone(), watching().labels(&label)).boxed();
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(Event::Apply(lease) | Event::InitApply(lease))) if lease.name_any() != own => {
-                        told.insert(lease.name_any(), read_lease(&lease));
+                    Some(Ok(Event::Apply(lease) | Event::InitApply(lease))) => {
+                        let one = read_lease(&lease);
+                        if one.identity != self.identity {
+                            told.insert(lease.name_any(), one);
+                        }
                     }
                     Some(Ok(Event::Delete(lease))) => drop(told.remove(&lease.name_any())),
                     Some(Ok(_)) => continue,
@@ -185,8 +139,7 @@ impl Replica {
                 },
                 () = tokio::time::sleep(RENEW) => {}
             }
-            let gone = told.iter().filter(|(_, told)| told.at.elapsed() > RENEW * 3);
-            for name in gone.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            for name in silent(&told) {
                 told.remove(&name);
                 if *leads.borrow() {
                     // Whether or not that succeeds, nobody believes it any more.
@@ -204,15 +157,15 @@ impl Replica {
     }
 }
 
-/// Takes the Lease of a replica that ends away: nobody need ask it any more.
-pub(crate) async fn withdraw(client: Client, namespace: &str, identity: &str) {
-    let (leases, name) = (leases(client, namespace), lease_of(identity));
-    // If it fails, the Lease is forgotten when it is old.
-    let _ = tokio::time::timeout(PATIENCE, leases.delete(&name, &DeleteParams::default())).await;
-}
-
-fn lease_of(identity: &str) -> String {
-    format!("fleetgate-replica-{}", &blake3::hash(identity.as_bytes()).to_hex()[..10])
+/// Names of the Leases of replicas that have not renewed any for too long: only the first is renewed all the time.
+fn silent(told: &BTreeMap<String, Told>) -> Vec<String> {
+    let mut last: BTreeMap<&str, Instant> = BTreeMap::new();
+    for one in told.values() {
+        let at = last.entry(&one.identity).or_insert(one.at);
+        *at = one.at.max(*at);
+    }
+    let is_silent = |one: &Told| last.get(one.identity.as_str()).is_none_or(|at| at.elapsed() > RENEW * 3);
+    told.iter().filter(|(_, one)| is_silent(one)).map(|(name, _)| name.clone()).collect()
 }
 
 /// Whom to ask, and where. What is told of an address by one that was there before counts no more.
@@ -241,28 +194,6 @@ fn read_lease(lease: &DynamicObject) -> Told {
     }
 }
 
-/// As many as there is room for. One who mends these sees the next.
-fn bounded(refused: Vec<Refused>) -> Vec<Refused> {
-    let mut room = REFUSED_BYTES;
-    let shorter = refused.into_iter().map(|mut one| {
-        let end =
-            (0..=MESSAGE_BYTES.min(one.message.len())).rev().find(|end| one.message.is_char_boundary(*end));
-        one.message.truncate(end.unwrap_or_default());
-        one
-    });
-    let fitting = shorter.take_while(|one| {
-        let size = serde_json::to_vec(one).map_or(room, |text| text.len() + 1);
-        let fits = size < room;
-        room = room.saturating_sub(size);
-        fits
-    });
-    fitting.collect()
-}
-
-fn written(key: &ResourceKey) -> String {
-    format!("{}/{}", key.kind.kind(), key.namespaced_name())
-}
-
 fn read(text: &str) -> Option<ResourceKey> {
     let (kind, name) = text.split_once('/')?;
     let kind = [Kind::GATEWAY, Kind::LISTENER_SET].into_iter().find(|known| known.kind() == kind)?;
@@ -272,35 +203,17 @@ fn read(text: &str) -> Option<ResourceKey> {
 
 #[cfg(test)]
 mod tests {
-    use proto::{Kind, ResourceKey, XdsKey, XdsKind};
+    use proto::{Kind, ResourceKey};
 
-    use super::{Hashes, MESSAGE_BYTES, REFUSED_BYTES, Refused, Told, addresses, bounded, shown};
+    use super::{Hashes, Told, addresses, shown};
 
     #[test]
     fn keys_are_read_as_written() {
         for kind in [Kind::GATEWAY, Kind::LISTENER_SET] {
             let key = ResourceKey::local(kind, "a", "b.c");
-            assert_eq!(super::read(&super::written(&key)), Some(key));
+            assert_eq!(super::read(&super::tell::written_key(&key)), Some(key));
         }
         assert_eq!(super::read("Pod/a/b"), None);
-    }
-
-    #[test]
-    fn what_is_refused_fits_into_a_lease() {
-        let gateway = ResourceKey::local(Kind::GATEWAY, "a", "b");
-        let refused = |number: usize| Refused {
-            object: ResourceKey::local(Kind::HTTP_ROUTE, "a", format!("r{number}")),
-            piece: XdsKey::virtual_host(gateway.clone(), "t", "*"),
-            message: "é".repeat(1000),
-            may_pass: false,
-        };
-        let told = bounded((0..10_000).map(refused).collect());
-        assert!(told.len() > 50, "{}", told.len());
-        assert!(told.iter().all(|one| one.message.len() <= MESSAGE_BYTES && !one.message.is_empty()));
-        let text = serde_json::to_string(&told).unwrap();
-        assert!(text.len() <= REFUSED_BYTES + 2, "{}", text.len());
-        assert_eq!(serde_json::from_str::<Vec<Refused>>(&text).unwrap(), told);
-        assert_eq!(told[0].piece.kind, XdsKind::VirtualHost);
     }
 
     #[test]

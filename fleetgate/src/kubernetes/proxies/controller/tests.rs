@@ -8,7 +8,7 @@ use kube::{Client, Config};
 use proto::{Kind, ProxySpec, ResourceKey};
 use tokio::sync::watch;
 
-use super::{Controller, State, Wanted};
+use super::{Controller, HANDOVER, State, Wanted};
 use crate::kubernetes::proxies::Settings;
 use crate::kubernetes::proxies::owned::{Change, Observed, Told, What};
 use crate::pki::Authority;
@@ -67,7 +67,7 @@ fn unwanted(state: &State) -> Vec<&str> {
     let mut names: Vec<&str> = state
         .wanted
         .iter()
-        .filter(|(_, wanted)| matches!(wanted, Wanted::Nothing))
+        .filter(|(_, wanted)| matches!(wanted, Wanted::Nothing(_)))
         .map(|(gateway, _)| gateway.name.as_str())
         .collect();
     names.sort_unstable();
@@ -112,7 +112,7 @@ async fn nothing_is_taken_away_before_all_is_listed() {
 async fn nothing_is_written_where_kubernetes_itself_is() {
     let mut state = state(&[], &[]);
     let system = ResourceKey::local(Kind::GATEWAY, "kube-system", "web");
-    for wanted in [Wanted::Managed(Arc::new(ProxySpec::default())), Wanted::Nothing] {
+    for wanted in [Wanted::Managed(Arc::new(ProxySpec::default())), Wanted::moved()] {
         state.want(system.clone(), wanted);
         assert!(state.wanted.is_empty() && state.due.take().is_none());
     }
@@ -131,4 +131,23 @@ async fn each_watched_namespace_is_listed_before_anything_is_taken_away() {
         }
     }
     assert!(state.all_listed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_controller_has_now_stays_until_its_own_can_be_there() {
+    let mut state = state(&["moved"], &[]);
+    for what in What::ALL {
+        state.hear(Told::Listed((what, None)));
+    }
+    owned(&mut state, "moved");
+    state.want(gateway("moved"), Wanted::moved());
+    state.start();
+    assert!(state.jobs.is_empty());
+    // News of it do not hasten it.
+    state.due.now(gateway("moved"));
+    state.start();
+    assert!(state.jobs.is_empty());
+    tokio::time::advance(HANDOVER).await;
+    state.start();
+    assert_eq!(state.jobs.len(), 1);
 }

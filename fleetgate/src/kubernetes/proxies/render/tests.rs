@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use ingest::Limits;
+use ingest::yaml::{compose, split};
 use proto::{Kind, ProxySpec, ResourceKey};
 use serde_json::{Map, Value, json};
 
@@ -80,4 +82,50 @@ fn a_listener_that_comes_leaves_the_pods_as_they_are() {
     let two = with(vec![port("http", 80, 8080), port("https", 443, 8443)]);
     assert_ne!(one["Service gloo-proxy-web"], two["Service gloo-proxy-web"]);
     assert_eq!(one["Deployment gloo-proxy-web"], two["Deployment gloo-proxy-web"]);
+}
+
+/// Whether a selector of the API is for an object with these labels.
+fn selects(selector: &Value, labels: &Value) -> bool {
+    let equal =
+        selector["matchLabels"].as_object().into_iter().flatten().all(|(name, value)| labels[name] == *value);
+    let exist = selector["matchExpressions"].as_array().into_iter().flatten().all(|one| {
+        assert_eq!(one["operator"], "Exists");
+        !labels[one["key"].as_str().unwrap()].is_null()
+    });
+    equal && exist
+}
+
+/// `xtask/tests/helm.rs` compares the golden with what helm makes of the chart.
+#[test]
+fn the_network_policy_of_the_chart_lets_in_who_has_to_come() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/tests/namespaces.golden.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let objects: Vec<Value> =
+        split(&text).iter().map(|chunk| compose(chunk.text, &Limits::default()).unwrap()).collect();
+    let chart = |kind: &str| objects.iter().find(|object| object["kind"] == kind).unwrap();
+    let (policy, control_plane) = (&chart("NetworkPolicy")["spec"], &chart("Deployment")["spec"]["template"]);
+    let ours = &control_plane["metadata"]["labels"];
+    let proxies = rendered(&ProxySpec::default());
+    let proxies = &proxies["Deployment gloo-proxy-web"]["spec"]["template"]["metadata"]["labels"];
+    assert!(selects(&policy["podSelector"], ours) && !selects(&policy["podSelector"], proxies));
+    let name = |port: &Value, field: &str| port[field].as_str().unwrap().to_owned();
+    let mut listening: Vec<String> = control_plane["spec"]["containers"][0]["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|port| name(port, "name"))
+        .collect();
+    let mut open = Vec::new();
+    for rule in policy["ingress"].as_array().unwrap() {
+        let port = name(&rule["ports"][0], "port");
+        let from: Vec<&Value> =
+            rule["from"].as_array().unwrap().iter().filter_map(|one| one.get("podSelector")).collect();
+        let lets_in = |labels| from.iter().any(|selector| selects(selector, labels));
+        assert_eq!(lets_in(proxies), port == "xds", "proxies at {port}");
+        assert_eq!(lets_in(ours), port == "replicas", "replicas at {port}");
+        open.push(port);
+    }
+    listening.sort_unstable();
+    open.sort_unstable();
+    assert_eq!(open, listening);
 }
