@@ -79,6 +79,20 @@ async fn of_what_no_backend_has_seen_unless_told_otherwise() {
     assert!(refused > 0, "no request met the endpoint that refuses connections");
 }
 
+/// Two of three endpoints are gone, as when a backend is scaled down: the third is found, each time.
+#[tokio::test]
+async fn of_what_two_endpoints_have_not_seen() {
+    let Some(mut scene) = Scene::open("two-gone").await else { return };
+    let backend = Backend::start(Options::named("alive")).await.unwrap();
+    scene.add(&service(&scene.name, "v1", "", &[backend.addr.port(), free_port(), free_port()]));
+    scene.apply_rules("- backendRefs: [{name: v1, port: 80}]\n").await;
+    for turn in 0..60 {
+        let method = if turn % 2 == 0 { "GET" } else { "POST" };
+        let answer = scene.ask(&Ask::get(&scene.host, "/").method(method)).await;
+        assert_eq!(answer.brief(), (200, "alive".to_owned()), "{method} {turn}");
+    }
+}
+
 /// A backend that ends the connection once it has the request: it gets the request once.
 #[tokio::test]
 async fn of_nothing_that_a_backend_has_seen() {

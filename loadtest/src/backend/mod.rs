@@ -21,6 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 mod answer;
@@ -97,6 +98,7 @@ pub struct Backend {
     pub addr: SocketAddr,
     memory: Arc<Memory>,
     accepting: JoinHandle<()>,
+    finish: Arc<Notify>,
 }
 
 impl Backend {
@@ -110,8 +112,9 @@ impl Backend {
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
         let memory = Arc::new(Memory::new(&options));
-        let accepting = tokio::spawn(accept(listener, acceptor, Arc::clone(&memory)));
-        Ok(Backend { addr, memory, accepting })
+        let finish = Arc::new(Notify::new());
+        let accepting = tokio::spawn(accept(listener, acceptor, Arc::clone(&memory), Arc::clone(&finish)));
+        Ok(Backend { addr, memory, accepting, finish })
     }
 
     /// The requests seen and still remembered, oldest first.
@@ -136,6 +139,12 @@ impl Backend {
         // Cancelled is what it should be; there is nothing else to learn from the result.
         let _ = (&mut self.accepting).await;
     }
+
+    /// Closes the port, serves on the connections that are there, and returns once their clients have closed them.
+    pub async fn finish(mut self) {
+        self.finish.notify_one();
+        let _ = (&mut self.accepting).await;
+    }
 }
 
 impl Drop for Backend {
@@ -144,12 +153,18 @@ impl Drop for Backend {
     }
 }
 
-/// Takes connections until it is aborted, which ends them too: the set aborts what it holds.
-async fn accept(listener: TcpListener, tls: Option<tokio_rustls::TlsAcceptor>, memory: Arc<Memory>) {
+/// Takes connections until it is aborted, which ends them too: the set aborts what it holds; or until it is to finish.
+async fn accept(
+    listener: TcpListener,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    memory: Arc<Memory>,
+    finish: Arc<Notify>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             Some(_ended) = connections.join_next(), if !connections.is_empty() => {}
+            () = finish.notified() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(connection(stream, tls.clone(), Arc::clone(&memory)));
@@ -159,6 +174,8 @@ async fn accept(listener: TcpListener, tls: Option<tokio_rustls::TlsAcceptor>, m
             },
         }
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
 /// Serves one connection. Its errors are its client's to see.

@@ -33,6 +33,9 @@ struct Args {
     /// CA for client certificates (PEM); clients without one are served too.
     #[arg(long, requires = "tls_cert")]
     client_ca: Option<PathBuf>,
+    /// At SIGTERM close the port, but serve on the connections that are there until their clients close them.
+    #[arg(long)]
+    finish: bool,
 }
 
 #[tokio::main]
@@ -57,7 +60,9 @@ async fn main() -> anyhow::Result<()> {
     let backend = Backend::start(options).await?;
     println!("listening on {}", backend.addr);
     tokio::select! {
-        _ = terminate.recv() => {}
+        _ = terminate.recv() => if args.finish {
+            backend.finish().await;
+        },
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     Ok(())

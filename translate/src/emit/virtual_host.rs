@@ -13,7 +13,7 @@ use crate::features::retry;
 use crate::graph::{NodeKey, Value, VirtualHostRole};
 
 /// How often a request that no backend has seen anything of is tried again, where its route says nothing of retries.
-const RETRIES: u32 = 1;
+const RETRIES: u32 = 2;
 /// Name of the route of a listener that no object's route matches.
 const UNMATCHED: &str = "unmatched";
 

@@ -63,7 +63,8 @@ pub(crate) fn nothing_sent(attempts: u32) -> Policy {
                 PreviousHostsPredicate {},
             ))),
         }],
-        host_selection_retry_max_attempts: 5,
+        // Endpoints are chosen at random: with few choices it would be the same one again now and then.
+        host_selection_retry_max_attempts: 30,
         ..Policy::default()
     }
 }

@@ -1,5 +1,6 @@
 //! fleetgate is taken away and comes back, here or elsewhere, and there are two of it: under traffic.
 
+mod backends;
 mod scene;
 
 use serde_json::Value;
