@@ -2,6 +2,7 @@
 
 mod admin;
 mod args;
+mod causes;
 mod client;
 mod commands;
 mod envoy;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("fleetgate: {error:#}");
+            eprintln!("fleetgate: {}", causes::causes(&error));
             ExitCode::FAILURE
         }
     }

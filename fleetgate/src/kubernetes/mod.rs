@@ -49,7 +49,9 @@ pub(crate) async fn configuration(file: Option<&Path>, context: Option<&str>) ->
             .await
             .with_context(|| format!("cannot use KUBECONFIG {}", paths.display()))?,
         (None, None) if context.is_some() => Config::from_kubeconfig(&options).await?,
-        (None, None) => Config::infer().await?,
+        (None, None) => Config::infer().await.context(
+            "found no credentials for a cluster: name a kubeconfig with --kubeconfig or KUBECONFIG, or run in a pod",
+        )?,
     };
     // Whoever asks has back-off of its own; here a write would wait for minutes and be stale when it comes.
     config.default_retry = false;
@@ -64,7 +66,8 @@ pub(crate) async fn connect(cluster: &Cluster) -> anyhow::Result<(Client, Uri)> 
     let mut config = configuration(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
     config.read_timeout = Some(SILENCE);
     let server = config.cluster_url.clone();
-    let client = Client::try_from(config)?;
+    let client = Client::try_from(config)
+        .with_context(|| format!("cannot use the credentials for the API server at {server}"))?;
     let version = client.apiserver_version().await.with_context(|| {
         format!("no answer from the API server at {server}: is it there, and are the credentials right?")
     })?;
@@ -88,6 +91,7 @@ pub(crate) fn may_pass(problem: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{configuration, may_pass};
+    use crate::causes::causes;
 
     /// What is said of a kubeconfig whose file of certificates is not there, and whether it is tried again.
     #[tokio::test]
@@ -96,7 +100,7 @@ mod tests {
         let path = dir.path().join("kubeconfig");
         let problem = async || {
             let problem = configuration(Some(&path), None).await.unwrap_err();
-            (format!("{problem:#}"), may_pass(&problem))
+            (causes(&problem), may_pass(&problem))
         };
         let (told, again) = problem().await;
         assert!(told.contains(&*path.to_string_lossy()) && !again, "{told}");

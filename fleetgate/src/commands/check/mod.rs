@@ -19,6 +19,7 @@ use reviews::Subject;
 
 use super::print;
 use crate::args::{Check, Cluster};
+use crate::causes::causes;
 use crate::kubernetes::connect;
 use crate::kubernetes::installation::Installation;
 
@@ -32,7 +33,7 @@ pub(super) async fn run(args: Check) -> anyhow::Result<bool> {
         Ok((client, _)) => look(&client, &installation, &watched.names(), service_account).await,
         Err(error) => vec![Finding::fail(
             "API server",
-            format!("{error:#}"),
+            causes(&error),
             "name the cluster with --kubeconfig or --context, and see that `kubectl version` works with it",
         )],
     };

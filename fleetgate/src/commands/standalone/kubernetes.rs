@@ -21,6 +21,7 @@ use super::limits;
 use super::pipeline::{Mode, Pipeline};
 use crate::admin;
 use crate::args::{Cluster, Kubernetes, Standalone};
+use crate::causes::causes;
 use crate::kubernetes::events::Reporter;
 use crate::kubernetes::installation::{Claim, Installation, claim};
 use crate::kubernetes::lease::{Candidate, release};
@@ -154,7 +155,7 @@ async fn reach(cluster: &Cluster, installation: &Installation) -> anyhow::Result
         };
         match reached.await {
             Err(problem) if may_pass(&problem) && begun.elapsed() < START => {
-                tracing::warn!("{problem:#}; it is tried again");
+                tracing::warn!("{}; it is tried again", causes(&problem));
                 tokio::time::sleep(START_PAUSE).await;
             }
             reached => return reached,
