@@ -243,7 +243,7 @@ impl Shard {
     /// After a panic the engine cannot be trusted: a new one takes the state before the batch, which is
     /// what the proxies have. The batch stays in the log; the next change of its objects is translated.
     async fn recover(&mut self, before: Revision, batch: &[Event]) {
-        metrics::counter!("fleetgate_translator_panics_total").increment(1);
+        metrics::counter!("fleetgate_translator_panics_total", "stage" => "batch").increment(1);
         let keys: Vec<ResourceKey> = batch.iter().map(|event| event.key.clone()).collect();
         self.outputs.translator_failed(&keys, "the translator panicked; they stay as they were");
         match self.log.state_at(before).await {

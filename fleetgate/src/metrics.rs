@@ -48,7 +48,10 @@ fn describe() {
     describe_counter!("fleetgate_nodes_recomputed_total", "Nodes computed, by stage");
     describe_counter!("fleetgate_delta_bytes_total", "Encoded size of the pieces in all deltas");
     describe_counter!("fleetgate_delta_resources_total", "Pieces in all deltas, by type and operation");
-    describe_counter!("fleetgate_translator_panics_total", "Batches that the translator panicked on");
+    describe_counter!(
+        "fleetgate_translator_panics_total",
+        "Computations that the translator panicked on, by stage"
+    );
     describe_histogram!("fleetgate_hop_seconds", "Time since the source observed the change, by hop");
     describe_gauge!(FAULTS, "Faults of objects");
     describe_gauge!(SOURCE_FAULTS, "Faults of files in the config directory");

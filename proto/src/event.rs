@@ -45,8 +45,9 @@ pub enum Change {
         /// See above.
         sweep_before: Epoch,
     },
-    /// Written by a newer version; kept, and skipped with a report.
-    Unknown,
+    /// Written by a newer version: the whole envelope, so that it can be read after an upgrade. Who cannot read it
+    /// keeps the object as it was, and reports that.
+    Unknown(Bytes),
 }
 
 /// Why bytes are not an event.
@@ -55,9 +56,6 @@ pub enum DecodeError {
     /// Not the protobuf envelope.
     #[error("not a resource event: {0}")]
     Malformed(#[from] prost::DecodeError),
-    /// Written by a newer fleetgate.
-    #[error("event has envelope version {0}, this build reads up to {SCHEMA}: upgrade fleetgate")]
-    Newer(u32),
 }
 
 impl Event {
@@ -84,7 +82,7 @@ impl Event {
             Change::Synced { sweep_before } => {
                 Some(Wire::Synced(wire::Synced { sweep_before: sweep_before.0 }))
             }
-            Change::Unknown => None,
+            Change::Unknown(envelope) => return envelope.to_vec(),
         };
         wire::ResourceEvent {
             schema: SCHEMA,
@@ -105,14 +103,24 @@ impl Event {
 
     /// Reads what [`Event::encode`] wrote; the payload shares `bytes`.
     ///
+    /// Of what a newer version wrote, the object and its version are read: their fields stay what they are in every
+    /// version of the envelope.
+    ///
     /// # Errors
-    /// If the bytes are no event, or one of a newer version.
+    /// If the bytes are no event.
     pub fn decode(bytes: Bytes) -> Result<Event, DecodeError> {
         use wire::Change as Wire;
-        let event = wire::ResourceEvent::decode(bytes)?;
-        if event.schema > SCHEMA {
-            return Err(DecodeError::Newer(event.schema));
-        }
+        let event = match wire::ResourceEvent::decode(bytes.clone()) {
+            Ok(event) => event,
+            Err(error) => newer(&bytes).ok_or(error)?,
+        };
+        let change = match event.change {
+            _ if event.schema > SCHEMA => Change::Unknown(bytes),
+            Some(Wire::Upsert(json)) => Change::Upsert(json),
+            Some(Wire::Delete(_)) => Change::Delete,
+            Some(Wire::Synced(synced)) => Change::Synced { sweep_before: Epoch(synced.sweep_before) },
+            None => Change::Unknown(bytes),
+        };
         Ok(Event {
             key: ResourceKey {
                 cluster: ClusterId(event.cluster.into()),
@@ -126,19 +134,33 @@ impl Event {
             epoch: Epoch(event.epoch),
             observed_unix_nanos: event.observed_unix_nanos,
             trace_parent: event.trace_parent.into(),
-            change: match event.change {
-                Some(Wire::Upsert(json)) => Change::Upsert(json),
-                Some(Wire::Delete(_)) => Change::Delete,
-                Some(Wire::Synced(synced)) => Change::Synced { sweep_before: Epoch(synced.sweep_before) },
-                None => Change::Unknown,
-            },
+            change,
         })
     }
+}
+
+/// What every version of the envelope says, if it is a newer one, in which other fields have other types.
+fn newer(bytes: &Bytes) -> Option<wire::ResourceEvent> {
+    let head = wire::Head::decode(bytes.clone()).ok().filter(|head| head.schema > SCHEMA)?;
+    Some(wire::ResourceEvent {
+        schema: head.schema,
+        cluster: head.cluster,
+        kind: head.kind,
+        namespace: head.namespace,
+        name: head.name,
+        uid: head.uid,
+        resource_version: head.resource_version,
+        generation: head.generation,
+        epoch: head.epoch,
+        ..wire::ResourceEvent::default()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use prost::encoding::{WireType, decode_key, decode_varint};
+
+    use bytes::Bytes;
 
     use super::{Change, Event};
     use crate::{ClusterId, Epoch, Kind, ResourceKey};
@@ -159,9 +181,7 @@ mod tests {
     #[test]
     fn every_change_survives_the_wire() {
         let synced = Event::synced(ClusterId::LOCAL, Kind::SERVICE, Epoch(2), Epoch(1), 9);
-        for event in
-            [event(Change::Upsert("{}".into())), event(Change::Delete), event(Change::Unknown), synced]
-        {
+        for event in [event(Change::Upsert("{}".into())), event(Change::Delete), synced] {
             assert_eq!(Event::decode(event.encode().into()).unwrap(), event);
         }
     }
@@ -239,8 +259,23 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_envelope_is_refused_by_its_version() {
-        let error = Event::decode(vec![8, 99].into()).unwrap_err();
-        assert!(error.to_string().contains("99"), "{error}");
+    fn of_a_newer_envelope_the_object_is_known_and_nothing_is_lost() {
+        // A newer version in the envelope; a change that is none of ours; a field of another type.
+        let written = event(Change::Upsert("{}".into())).encode();
+        let no_change = event(Change::Unknown(Bytes::new()));
+        let nothing = event(Change::Delete).encode();
+        let nothing = nothing[..nothing.len() - 2].to_vec();
+        let tails: [(&[u8], &[u8]); 3] =
+            [(&written, &[8, 99]), (&nothing, &[0x7a, 1, 7]), (&written, &[8, 99, 0x6a, 2, 0xff, 0xff])];
+        for (start, tail) in tails {
+            let bytes = Bytes::from([start, tail].concat());
+            let read = Event::decode(bytes.clone()).unwrap();
+            assert_eq!(read.key, no_change.key);
+            assert_eq!((read.resource_version.as_str(), read.epoch), ("7", Epoch(2)));
+            assert_eq!(read.change, Change::Unknown(bytes.clone()));
+            assert_eq!(read.encode(), bytes);
+        }
+        let broken = [&written[..], &[0x6a, 2, 0xff, 0xff]].concat();
+        assert!(Event::decode(broken.into()).is_err(), "of this version");
     }
 }

@@ -15,6 +15,11 @@ impl ContentHash {
         ContentHash(xxh3_128(bytes))
     }
 
+    /// Its high and its low half.
+    pub fn halves(self) -> [u64; 2] {
+        [(self.0 >> 64) as u64, self.0 as u64]
+    }
+
     /// Hash of a named part of a whole. The name is part of the hash, so that a part that moves under
     /// another name changes the whole.
     pub fn of_named(name: &str, bytes: &[u8]) -> Self {

@@ -29,6 +29,13 @@ pub fn upsert(name: &str, epoch: u64, version: &str) -> Event {
     event
 }
 
+/// A version of a test object as a newer fleetgate writes it.
+pub fn newer(name: &str, epoch: u64, version: &str) -> Event {
+    // Of a field that comes twice the last one counts: the envelope's version.
+    let envelope = [upsert(name, epoch, version).encode(), vec![8, 99]].concat();
+    Event::decode(envelope.into()).unwrap()
+}
+
 /// The end of a test object.
 pub fn delete(name: &str, epoch: u64) -> Event {
     Event { change: Change::Delete, ..upsert(name, epoch, "gone") }
@@ -44,7 +51,7 @@ pub fn fold(entries: &[(Revision, Event)]) -> BTreeMap<ResourceKey, (Revision, E
     let mut state = BTreeMap::new();
     for (revision, event) in entries {
         match event.change {
-            Change::Upsert(_) | Change::Unknown => {
+            Change::Upsert(_) | Change::Unknown(_) => {
                 state.insert(event.key.clone(), (*revision, event.clone()));
             }
             Change::Delete => {
@@ -81,6 +88,7 @@ pub async fn log<M: Medium>(fresh: impl Fn() -> M) {
     a_refused_batch_leaves_nothing(&fresh()).await;
     versions_of_an_object(&fresh()).await;
     states(&fresh()).await;
+    what_a_newer_version_wrote(&fresh()).await;
     sweeps_survive_compaction(&fresh()).await;
     gone_objects_are_forgotten(&fresh()).await;
     concurrent_appends(&fresh()).await;
@@ -106,8 +114,8 @@ async fn an_empty_log(medium: &dyn Medium) {
 async fn order_and_reopening(medium: &dyn Medium) {
     let log = medium.open().await;
     let identity = log.identity();
-    let unknown = Event { change: Change::Unknown, ..upsert("later", 1, "1") };
-    let events = [upsert("a", 1, "1"), upsert("b", 1, "1"), delete("a", 1), synced(1, 1), unknown];
+    let newer = newer("later", 1, "1");
+    let events = [upsert("a", 1, "1"), upsert("b", 1, "1"), delete("a", 1), synced(1, 1), newer];
     assert_eq!(log.append(&events[..1]).await.unwrap(), Revision(1));
     assert_eq!(log.append(&events[1..]).await.unwrap(), Revision(5));
     assert_eq!(log.append(&[]).await.unwrap(), Revision(5));
@@ -172,6 +180,29 @@ async fn states(medium: &dyn Medium) {
     for (at, expected) in (0..).zip(expected) {
         assert_eq!(revisions(&log.state_at(Revision(at)).await.unwrap()), expected, "at {at}");
     }
+}
+
+async fn what_a_newer_version_wrote(medium: &dyn Medium) {
+    let log = medium.open().await;
+    let unreadable = newer("a", 1, "2");
+    assert!(matches!(unreadable.change, Change::Unknown(_)));
+    log.append(&[upsert("a", 1, "1"), unreadable.clone(), newer("a", 1, "3"), newer("b", 1, "1")])
+        .await
+        .unwrap();
+    // An object that went, and one that was swept away, and came back as something that cannot be read.
+    log.append(&[upsert("c", 1, "1"), delete("c", 1), newer("c", 2, "2")]).await.unwrap();
+    log.append(&[upsert("d", 1, "1"), synced(2, 2), newer("d", 2, "2"), upsert("e", 2, "1")]).await.unwrap();
+    drop(log);
+    let log = medium.open().await;
+    let all = read_all(&*log, Revision::NONE).await;
+    assert_eq!(all[1], (Revision(2), unreadable), "it comes as it is, for those who can read it");
+    let expected: [(u64, &[u64]); 5] =
+        [(2, &[1, 2]), (4, &[1, 3, 4]), (7, &[1, 3, 4, 7]), (9, &[7, 9]), (11, &[7, 9, 10, 11])];
+    for (at, expected) in expected {
+        assert_eq!(revisions(&log.state_at(Revision(at)).await.unwrap()), expected, "at {at}");
+    }
+    log.append(&[upsert("c", 2, "3"), delete("d", 2)]).await.unwrap();
+    assert_eq!(revisions(&log.state_at(Revision(13)).await.unwrap()), [9, 11, 12]);
 }
 
 async fn sweeps_survive_compaction(medium: &dyn Medium) {

@@ -57,14 +57,6 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// One record comes from a newer fleetgate.
-    #[error("revision {revision}: {reason}")]
-    Newer {
-        /// Its revision.
-        revision: Revision,
-        /// What is wrong and what to do.
-        reason: String,
-    },
     /// An event that no log can take.
     #[error("{key}: {reason}")]
     Refused {

@@ -24,7 +24,7 @@ pub(crate) enum Mark {
 impl Mark {
     pub(crate) fn of(event: &Event) -> Mark {
         match event.change {
-            Change::Upsert(_) | Change::Unknown => Mark::Object(event.epoch),
+            Change::Upsert(_) | Change::Unknown(_) => Mark::Object(event.epoch),
             Change::Delete => Mark::Delete,
             Change::Synced { sweep_before } => Mark::Synced(sweep_before),
         }
@@ -67,6 +67,11 @@ pub(crate) fn object_prefix(key: &ResourceKey) -> Result<Vec<u8>, Error> {
         bytes.extend_from_slice(part.as_bytes());
     }
     Ok(bytes)
+}
+
+/// The part of the index keys that the `Synced` events of an object's cluster and kind share.
+pub(crate) fn synced_prefix(key: &ResourceKey) -> Result<Vec<u8>, Error> {
+    object_prefix(&key.sibling(key.kind.clone(), "", ""))
 }
 
 /// The index key of one event.

@@ -74,8 +74,8 @@ pub trait EventLog: Send + Sync + 'static {
     async fn history(&self, key: &ResourceKey) -> Result<Vec<(Revision, Event)>, Error>;
 
     /// The state as of a revision, in order of revision: the last event at or before it of every object
-    /// that is not gone, and the last `Synced` of every cluster and kind. Folding the result gives that
-    /// state exactly.
+    /// that is not gone, and the last `Synced` of every cluster and kind. Of an object whose last event a
+    /// newer version wrote, the last that can be read comes too. Folding the result gives that state exactly.
     ///
     /// # Errors
     /// [`Error::Compacted`] for a revision below [`Compaction::horizon`], [`Error::Ahead`] for one above

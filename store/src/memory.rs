@@ -13,10 +13,10 @@ use tokio::sync::watch;
 
 use crate::{
     Compaction, Error, EventLog, Loaded, LogId, Snapshot, SnapshotStore,
-    index::{IndexEntry, Mark, entry_key, object_prefix},
+    index::{IndexEntry, Mark, entry_key, object_prefix, synced_prefix},
     log::Entry,
     record::Prepared,
-    retention::{Floor, each_group},
+    retention::{Floor, add_readable, each_group, followed},
 };
 
 /// A log in memory. Clones share it.
@@ -57,6 +57,14 @@ impl MemoryLog {
 impl State {
     fn entries(&self) -> impl Iterator<Item = Result<IndexEntry, Error>> {
         self.index.iter().filter_map(|(key, mark)| IndexEntry::decode(key, &mark.encode())).map(Ok)
+    }
+
+    fn followed(&self, key: &ResourceKey, revision: Revision) -> Result<Vec<Revision>, Error> {
+        let entries = [object_prefix(key)?, synced_prefix(key)?].map(|prefix| {
+            let range = entry_key(&prefix, Revision::NONE)..=entry_key(&prefix, Revision(u64::MAX));
+            self.index.range(range).filter_map(|(key, mark)| IndexEntry::decode(key, &mark.encode())).map(Ok)
+        });
+        followed(entries.into_iter().flatten(), revision)
     }
 
     fn of_object(&self, key: &ResourceKey) -> Result<impl DoubleEndedIterator<Item = Entry>, Error> {
@@ -124,7 +132,11 @@ impl EventLog for MemoryLog {
         let mut revisions = Vec::new();
         each_group(state.entries(), |group| group.state_at(revision, &mut revisions))?;
         revisions.sort_unstable();
-        Ok(revisions.into_iter().filter_map(|at| Some((at, state.events.get(&at)?.clone()))).collect())
+        let event = |at| state.events.get(&at).cloned().ok_or(Error::Closed);
+        let mut entries =
+            revisions.into_iter().map(|at| Ok((at, event(at)?))).collect::<Result<Vec<_>, Error>>()?;
+        add_readable(&mut entries, |key, at| state.followed(key, at), event)?;
+        Ok(entries)
     }
 
     async fn compact(&self, keep: usize) -> Result<Compaction, Error> {

@@ -1,7 +1,7 @@
 //! How an event lies in the log: checksum, length, envelope.
 
 use bytes::Bytes;
-use proto::{Event, Revision, event::DecodeError};
+use proto::{Event, Revision};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{
@@ -73,10 +73,7 @@ pub(crate) fn decode(record: &[u8], revision: Revision) -> Result<Event, Error> 
     if header[..8] != xxh3_64_with_seed(envelope, revision.0).to_be_bytes() {
         return Err(damaged("its checksum does not match".to_owned()));
     }
-    Event::decode(Bytes::copy_from_slice(envelope)).map_err(|error| match error {
-        DecodeError::Newer(_) => Error::Newer { revision, reason: error.to_string() },
-        DecodeError::Malformed(_) => damaged(error.to_string()),
-    })
+    Event::decode(Bytes::copy_from_slice(envelope)).map_err(|error| damaged(error.to_string()))
 }
 
 #[cfg(test)]

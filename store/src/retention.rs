@@ -1,10 +1,11 @@
 //! Which events make up a state, and which a compaction drops. Pure: works on the index alone.
 
-use proto::{Epoch, Revision};
+use proto::{Change, Epoch, Event, ResourceKey, Revision};
 
 use crate::{
     Compaction, Error,
     index::{IndexEntry, Mark},
+    log::Entry,
 };
 
 /// What earlier compactions left behind.
@@ -100,6 +101,44 @@ pub(crate) fn each_group<E>(
         group.add(entry);
     }
     take(&group);
+    Ok(())
+}
+
+/// The versions of an object that the one at a revision follows without an end in between, newest first.
+pub(crate) fn followed<E>(
+    entries: impl Iterator<Item = Result<IndexEntry, E>>,
+    revision: Revision,
+) -> Result<Vec<Revision>, E> {
+    let mut group = Group::default();
+    for entry in entries {
+        group.add(entry?);
+    }
+    let Some(object) = group.objects.first() else { return Ok(Vec::new()) };
+    let versions = object.versions.partition_point(|(at, _)| *at < revision);
+    let followed = (0..versions).rev().take_while(|index| object.gone(*index, &group.synced).is_none());
+    Ok(followed.map(|index| object.versions[index].0).collect())
+}
+
+/// Adds to a state what its objects were last of which this build cannot read the newest version.
+pub(crate) fn add_readable<E>(
+    state: &mut Vec<Entry>,
+    followed: impl Fn(&ResourceKey, Revision) -> Result<Vec<Revision>, E>,
+    event: impl Fn(Revision) -> Result<Event, E>,
+) -> Result<(), E> {
+    let mut readable = Vec::new();
+    for (revision, newest) in state.iter().filter(|(_, event)| matches!(event.change, Change::Unknown(_))) {
+        for earlier in followed(&newest.key, *revision)? {
+            let event = event(earlier)?;
+            if !matches!(event.change, Change::Unknown(_)) {
+                readable.push((earlier, event));
+                break;
+            }
+        }
+    }
+    if !readable.is_empty() {
+        state.append(&mut readable);
+        state.sort_unstable_by_key(|(revision, _)| *revision);
+    }
     Ok(())
 }
 

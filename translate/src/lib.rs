@@ -21,26 +21,16 @@ mod graph;
 mod hostname;
 mod model;
 
-use std::collections::BTreeMap;
+use proto::{Event, Revision};
 
-use proto::{Event, ObjectStatus, Put, ResourceKey, Revision, XdsKey};
-
+pub use ::engine::{Snapshot, StageStats, Stats};
 pub use attach::supported::{EXPERIMENTAL_FEATURES, EXPERIMENTAL_POD_FEATURES, FEATURES, POD_FEATURES};
-pub use engine::{Engine, StageStats, Stats};
+pub use engine::Engine;
 pub use env::{Env, Placement};
 pub use model::{KINDS, validate};
 
 /// Annotation of a GatewayClass that does not exist any more and is kept in effect, with value `true`.
 pub const KEPT_CLASS: &str = "fleetgate.dev/kept";
-
-/// All pieces and statuses of one state.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Snapshot {
-    /// Every xDS piece.
-    pub puts: BTreeMap<XdsKey, Put>,
-    /// Every status.
-    pub reports: BTreeMap<ResourceKey, ObjectStatus>,
-}
 
 /// Translation from scratch: the specification of [`Engine::apply`].
 pub fn translate(events: impl IntoIterator<Item = Event>, env: &Env) -> Snapshot {

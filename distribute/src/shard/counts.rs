@@ -28,7 +28,7 @@ pub(super) fn events(batch: &[Event]) {
             Change::Upsert(_) => "upsert",
             Change::Delete => "delete",
             Change::Synced { .. } => "synced",
-            Change::Unknown => "unknown",
+            Change::Unknown(_) => "unknown",
         };
         *counts.entry((event.key.kind.kind(), change)).or_default() += 1;
     }
@@ -49,6 +49,10 @@ pub(super) fn stages(stats: &Stats) {
         metrics::counter!("fleetgate_nodes_dirty_total", "stage" => stage).increment(counts.dirty as u64);
         metrics::counter!("fleetgate_nodes_recomputed_total", "stage" => stage)
             .increment(counts.recomputed as u64);
+        if counts.failed > 0 {
+            metrics::counter!("fleetgate_translator_panics_total", "stage" => stage)
+                .increment(counts.failed as u64);
+        }
     }
 }
 

@@ -143,7 +143,7 @@ fn line(revision: Revision, event: &Event) -> Value {
             line["change"] = "synced".into();
             line["sweepBefore"] = sweep_before.0.into();
         }
-        Change::Unknown => line["change"] = "unknown".into(),
+        Change::Unknown(_) => line["change"] = "unknown".into(),
     }
     line
 }

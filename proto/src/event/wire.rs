@@ -31,6 +31,29 @@ pub(super) struct ResourceEvent {
     pub(super) change: Option<Change>,
 }
 
+/// The fields that stay what they are in every version of [`ResourceEvent`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Head {
+    #[prost(uint32, tag = "1")]
+    pub(super) schema: u32,
+    #[prost(string, tag = "2")]
+    pub(super) cluster: String,
+    #[prost(string, tag = "3")]
+    pub(super) kind: String,
+    #[prost(string, tag = "4")]
+    pub(super) namespace: String,
+    #[prost(string, tag = "5")]
+    pub(super) name: String,
+    #[prost(string, tag = "6")]
+    pub(super) uid: String,
+    #[prost(string, tag = "7")]
+    pub(super) resource_version: String,
+    #[prost(int64, tag = "8")]
+    pub(super) generation: i64,
+    #[prost(uint64, tag = "9")]
+    pub(super) epoch: u64,
+}
+
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(super) enum Change {
     #[prost(bytes = "bytes", tag = "12")]

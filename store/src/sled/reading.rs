@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     Error,
-    index::{IndexEntry, entry_key, object_prefix},
+    index::{IndexEntry, entry_key, object_prefix, synced_prefix},
     log::Entry,
     record,
-    retention::{Floor, each_group},
+    retention::{Floor, add_readable, each_group, followed},
 };
 
 /// Bytes of records after which a read stops.
@@ -52,15 +52,18 @@ impl Reading<'_> {
     }
 
     pub(super) fn history(&self, key: &ResourceKey, limit: usize) -> Result<Vec<Entry>, Error> {
-        let object = object_prefix(key)?;
-        let range =
-            index_key(&entry_key(&object, Revision::NONE))..=index_key(&entry_key(&object, self.head));
-        let mut entries = Vec::new();
-        for pair in self.open.db.range(range).rev().take(limit) {
-            let revision = self.index_entry(pair)?.revision;
-            entries.push((revision, self.event(revision)?));
-        }
-        Ok(entries)
+        let entries = self.index_of(object_prefix(key)?).rev().take(limit);
+        let revisions = entries.map(|entry| Ok(entry?.revision));
+        revisions
+            .map(|revision: Result<_, Error>| revision.and_then(|at| Ok((at, self.event(at)?))))
+            .collect()
+    }
+
+    /// The index entries that share a prefix, in order of revision.
+    fn index_of(&self, prefix: Vec<u8>) -> impl DoubleEndedIterator<Item = Result<IndexEntry, Error>> {
+        let first = index_key(&entry_key(&prefix, Revision::NONE));
+        let range = first..=index_key(&entry_key(&prefix, self.head));
+        self.open.db.range(range).map(|pair| self.index_entry(pair))
     }
 
     pub(super) fn state_at(&self, revision: Revision) -> Result<Vec<Entry>, Error> {
@@ -68,7 +71,14 @@ impl Reading<'_> {
         let mut revisions = Vec::new();
         each_group(self.index(), |group| group.state_at(revision, &mut revisions))?;
         revisions.sort_unstable();
-        revisions.into_iter().map(|revision| Ok((revision, self.event(revision)?))).collect()
+        let entries = revisions.into_iter().map(|revision| Ok((revision, self.event(revision)?)));
+        let mut entries = entries.collect::<Result<Vec<_>, Error>>()?;
+        let followed = |key: &ResourceKey, revision| {
+            let of_object = self.index_of(object_prefix(key)?);
+            followed(of_object.chain(self.index_of(synced_prefix(key)?)), revision)
+        };
+        add_readable(&mut entries, followed, |revision| self.event(revision))?;
+        Ok(entries)
     }
 
     /// The whole index, as far as it is durable.

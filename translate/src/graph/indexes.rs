@@ -6,9 +6,6 @@ use super::{BackendKey, NodeKey};
 use crate::engine::IndexEntry;
 use crate::model::Decoded;
 
-/// Members of buckets are objects.
-pub(crate) type Member = ResourceKey;
-
 /// A bucket of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum IndexKey {
@@ -29,7 +26,7 @@ pub(crate) enum IndexKey {
 }
 
 /// What an object puts into indexes, and which nodes live as long as it does.
-pub(crate) fn roots(key: &ResourceKey, decoded: &Decoded) -> (Vec<IndexEntry>, Vec<NodeKey>) {
+pub(super) fn roots(key: &ResourceKey, decoded: &Decoded) -> (Vec<IndexEntry>, Vec<NodeKey>) {
     let mut entries = Vec::new();
     let mut nodes = Vec::new();
     match decoded {

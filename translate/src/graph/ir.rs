@@ -10,9 +10,10 @@ use crate::hostname::{covers, specificity};
 use crate::model::AllowedRoutes;
 
 /// The value of a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Value {
     /// Nothing for readers.
+    #[default]
     Absent,
     /// A class of ours, with its GatewayParameters, or why they cannot be read.
     Class(Result<Option<ResourceKey>, Fault>),

@@ -3,19 +3,65 @@
 mod indexes;
 mod ir;
 
-use proto::{ArcStr, ClusterId, Kind, Name, ResourceKey, XdsKey, XdsKind};
+use engine::Graph;
+use proto::{ArcStr, ClusterId, Fault, Kind, Name, ResourceKey, XdsKey, XdsKind};
 
-pub(crate) use indexes::{IndexKey, Member, roots};
+pub(crate) use indexes::IndexKey;
 pub(crate) use ir::{
     AttachedSet, Attachment, BackendIr, ClientValidationIr, Context, ExternalAuthIr, GatewayIr, L4Backend,
     L4RouteIr, ListenerIr, Scheme, TlsIr, UpstreamProtocol, UpstreamTls, Value, Verdict, VirtualHostRole,
 };
 
-use crate::engine::{Cx, Output};
+use crate::engine::{Cx, IndexEntry, Output};
+use crate::env::Env;
+use crate::model::{self, Decoded};
 use crate::{attach, emit};
 
-/// Levels of the graph; a node reads and a contribution reaches only from lower to higher ones.
-pub(crate) const LEVELS: usize = 5;
+/// Translation of the Gateway API, as a graph of nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GatewayApi;
+
+impl Graph for GatewayApi {
+    type Env = Env;
+    type Object = Decoded;
+    type Node = NodeKey;
+    type Value = Value;
+    type Index = IndexKey;
+
+    const LEVELS: usize = 5;
+
+    fn level(node: &NodeKey) -> usize {
+        node.level()
+    }
+
+    fn stage(node: &NodeKey) -> &'static str {
+        node.stage()
+    }
+
+    fn decode(key: &ResourceKey, json: &[u8]) -> Result<Decoded, Fault> {
+        model::decode(key, json)
+    }
+
+    fn roots(key: &ResourceKey, decoded: &Decoded) -> (Vec<IndexEntry>, Vec<NodeKey>) {
+        indexes::roots(key, decoded)
+    }
+
+    fn compute(node: &NodeKey, cx: &mut Cx<'_>) -> Output {
+        compute(node, cx)
+    }
+
+    fn subject(node: &NodeKey) -> ResourceKey {
+        node.subject()
+    }
+
+    fn reporter(object: &ResourceKey) -> Option<NodeKey> {
+        reporter(object)
+    }
+
+    fn node_of(piece: &XdsKey) -> Option<NodeKey> {
+        node_of(piece)
+    }
+}
 
 /// One port of one Service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,6 +141,24 @@ impl NodeKey {
         }
     }
 
+    /// The object that the node is for: of what is made for a Gateway of another object, that object.
+    fn subject(&self) -> ResourceKey {
+        match self {
+            NodeKey::Class(object)
+            | NodeKey::Gateway(object)
+            | NodeKey::Route(object)
+            | NodeKey::VirtualHost(object, ..)
+            | NodeKey::RouteTable(object, _)
+            | NodeKey::Listener(object, _)
+            | NodeKey::Secret(_, object)
+            | NodeKey::GatewayStatus(object)
+            | NodeKey::ListenerSetStatus(object)
+            | NodeKey::PolicyStatus(object) => object.clone(),
+            NodeKey::Backend(backend) => backend.service(),
+            NodeKey::Cluster(_, cluster) | NodeKey::Endpoints(_, cluster) => cluster.backend.service(),
+        }
+    }
+
     /// Name of the stage, as a metric label.
     pub(crate) fn stage(&self) -> &'static str {
         match self {
@@ -115,8 +179,22 @@ impl NodeKey {
     }
 }
 
+/// The node that has an object's status.
+fn reporter(object: &ResourceKey) -> Option<NodeKey> {
+    let node = match &object.kind {
+        kind if *kind == Kind::GATEWAY_CLASS => NodeKey::Class,
+        kind if *kind == Kind::GATEWAY => NodeKey::GatewayStatus,
+        kind if *kind == Kind::LISTENER_SET => NodeKey::ListenerSetStatus,
+        kind if *kind == Kind::BACKEND_TLS_POLICY => NodeKey::PolicyStatus,
+        kind if *kind == Kind::HTTP_ROUTE || *kind == Kind::GRPC_ROUTE => NodeKey::Route,
+        kind if attach::l4_route::takes(kind) => NodeKey::Route,
+        _ => return None,
+    };
+    Some(node(object.clone()))
+}
+
 /// Computes a node. Pure: all it reads comes through `cx`.
-pub(crate) fn compute(key: &NodeKey, cx: &mut Cx<'_>) -> Output {
+fn compute(key: &NodeKey, cx: &mut Cx<'_>) -> Output {
     match key {
         NodeKey::Class(class) => attach::class::compute(class, cx),
         NodeKey::Backend(backend) => attach::backend::compute(backend, cx),
@@ -138,7 +216,7 @@ pub(crate) fn compute(key: &NodeKey, cx: &mut Cx<'_>) -> Output {
 }
 
 /// The node that a piece came from, where its key says so.
-pub(crate) fn node_of(key: &XdsKey) -> Option<NodeKey> {
+fn node_of(key: &XdsKey) -> Option<NodeKey> {
     let scope = key.scope.clone();
     match key.kind {
         XdsKind::Routes => Some(match emit::route::object_of(&scope, &key.route) {

@@ -21,9 +21,12 @@ mod validate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use engine::Model;
 use proto::{ArcStr, Fault, Kind, ResourceKey};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use crate::graph::GatewayApi;
 
 pub(crate) use self::core::{
     AuthoritiesState, AuthoritiesVerdict, ClusterTrustBundle, ConfigMap, EndpointSlice, KeyState, Namespace,
@@ -56,14 +59,6 @@ pub(crate) struct Meta {
     pub(crate) creation_timestamp: ArcStr,
 }
 
-/// A kind that translation knows.
-pub(crate) trait Model: DeserializeOwned + 'static {
-    /// Its group and kind.
-    const KIND: Kind;
-    /// The decoded form of this kind.
-    fn of(decoded: &Decoded) -> Option<Arc<Self>>;
-}
-
 macro_rules! models {
     ($($kind:ident => $model:ident),* $(,)?; on_demand: $($lazy_kind:ident => $lazy:ident),* $(,)?) => {
         /// An object in decoded form.
@@ -76,8 +71,11 @@ macro_rules! models {
             Other,
         }
 
-        $(impl Model for $model {
+        $(impl Model<GatewayApi> for $model {
             const KIND: Kind = Kind::$kind;
+            fn parse(key: &ResourceKey, json: &[u8]) -> Result<Self, Fault> {
+                parse(key, json)
+            }
             fn of(decoded: &Decoded) -> Option<Arc<Self>> {
                 match decoded {
                     Decoded::$model(model) => Some(Arc::clone(model)),
@@ -86,8 +84,11 @@ macro_rules! models {
             }
         })*
 
-        $(impl Model for $lazy {
+        $(impl Model<GatewayApi> for $lazy {
             const KIND: Kind = Kind::$lazy_kind;
+            fn parse(key: &ResourceKey, json: &[u8]) -> Result<Self, Fault> {
+                parse(key, json)
+            }
             fn of(_: &Decoded) -> Option<Arc<Self>> {
                 None
             }

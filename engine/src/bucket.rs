@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::graph::Member;
+use proto::ResourceKey;
 
 /// Most buckets have one member; those of a list weigh a tenth of those of a tree.
 const FEW: usize = 8;
 
-/// Members in order.
+/// ResourceKeys in order.
 #[derive(Debug)]
 pub(crate) enum Bucket {
     /// Sorted.
-    Few(Vec<(Member, u32)>),
-    Many(BTreeMap<Member, u32>),
+    Few(Vec<(ResourceKey, u32)>),
+    Many(BTreeMap<ResourceKey, u32>),
 }
 
 impl Default for Bucket {
@@ -23,7 +23,7 @@ impl Default for Bucket {
 
 impl Bucket {
     /// Adds a contribution. True if the member is new.
-    pub(super) fn add(&mut self, member: Member) -> bool {
+    pub(crate) fn add(&mut self, member: ResourceKey) -> bool {
         if let Bucket::Few(list) = self
             && list.len() == FEW
         {
@@ -50,7 +50,7 @@ impl Bucket {
     }
 
     /// Takes a contribution away. True if the member is gone with it.
-    pub(super) fn take(&mut self, member: &Member) -> bool {
+    pub(crate) fn take(&mut self, member: &ResourceKey) -> bool {
         match self {
             Bucket::Few(list) => {
                 let Ok(place) = list.binary_search_by(|(other, _)| other.cmp(member)) else { return false };
@@ -74,7 +74,7 @@ impl Bucket {
     }
 
     /// The members, in order.
-    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = &ResourceKey> {
         let (few, many) = match self {
             Bucket::Few(list) => (Some(list.iter().map(|(member, _)| member)), None),
             Bucket::Many(tree) => (None, Some(tree.keys())),
@@ -83,7 +83,7 @@ impl Bucket {
     }
 
     /// How many members there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Bucket::Few(list) => list.len(),
             Bucket::Many(tree) => tree.len(),

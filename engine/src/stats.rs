@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::graph::NodeKey;
-
 /// Work and size of one stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageStats {
@@ -15,25 +13,25 @@ pub struct StageStats {
     pub recomputed: usize,
     /// Of these, nodes whose value changed.
     pub changed: usize,
+    /// Computations of the last batch that panicked; each is a bug.
+    pub failed: usize,
 }
 
-/// Counts by stage, and faults of the engine itself.
+/// Counts by stage.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     /// By stage name.
     pub stages: BTreeMap<&'static str, StageStats>,
-    /// Panics of node computations caught since the start; each is a bug.
-    pub panics: u64,
 }
 
 impl Stats {
-    pub(super) fn begin_batch(&mut self) {
+    pub(crate) fn begin_batch(&mut self) {
         for stage in self.stages.values_mut() {
             *stage = StageStats { nodes: stage.nodes, ..StageStats::default() };
         }
     }
 
-    pub(super) fn stage(&mut self, key: &NodeKey) -> &mut StageStats {
-        self.stages.entry(key.stage()).or_default()
+    pub(crate) fn stage(&mut self, stage: &'static str) -> &mut StageStats {
+        self.stages.entry(stage).or_default()
     }
 }

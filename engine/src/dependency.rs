@@ -1,45 +1,52 @@
 //! What nodes read, and who reads it.
 
+use std::hash::Hash;
+
 use proto::ResourceKey;
 use rustc_hash::FxHashMap;
 
-use super::NodeId;
-use crate::graph::{IndexKey, NodeKey};
+use crate::NodeId;
 
 /// Something that a node can read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Dependency {
+pub(crate) enum Dependency<N, I> {
     /// An object, present or absent.
     Object(ResourceKey),
     /// Membership of a bucket of an index.
-    Index(IndexKey),
+    Index(I),
     /// The value of a node, present or absent.
-    Node(NodeKey),
+    Node(N),
 }
 
 #[derive(Debug)]
-struct Entry {
-    dependency: Dependency,
+struct Entry<N, I> {
+    dependency: Dependency<N, I>,
     /// Sorted.
     readers: Vec<NodeId>,
 }
 
 /// Dependencies by small id, each with its readers. One without readers is forgotten.
-#[derive(Debug, Default)]
-pub(super) struct Dependencies {
-    ids: FxHashMap<Dependency, u32>,
-    entries: Vec<Option<Entry>>,
+#[derive(Debug)]
+pub(crate) struct Dependencies<N, I> {
+    ids: FxHashMap<Dependency<N, I>, u32>,
+    entries: Vec<Option<Entry<N, I>>>,
     free: Vec<u32>,
 }
 
-impl Dependencies {
+impl<N, I> Default for Dependencies<N, I> {
+    fn default() -> Self {
+        Dependencies { ids: FxHashMap::default(), entries: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<N: Clone + Eq + Hash, I: Clone + Eq + Hash> Dependencies<N, I> {
     /// The dependency with an id.
-    pub(super) fn get(&self, id: u32) -> Option<&Dependency> {
+    pub(crate) fn get(&self, id: u32) -> Option<&Dependency<N, I>> {
         self.entries.get(id as usize)?.as_ref().map(|entry| &entry.dependency)
     }
 
     /// Nodes that read a dependency.
-    pub(super) fn readers(&self, dependency: &Dependency) -> &[NodeId] {
+    pub(crate) fn readers(&self, dependency: &Dependency<N, I>) -> &[NodeId] {
         self.ids
             .get(dependency)
             .and_then(|id| self.entries[*id as usize].as_ref())
@@ -47,7 +54,7 @@ impl Dependencies {
     }
 
     /// Replaces what a node reads; returns the ids, sorted, to be handed in as `old` next time.
-    pub(super) fn replace(&mut self, reader: NodeId, old: &[u32], reads: Vec<Dependency>) -> Vec<u32> {
+    pub(crate) fn replace(&mut self, reader: NodeId, old: &[u32], reads: Vec<Dependency<N, I>>) -> Vec<u32> {
         let mut new: Vec<u32> = reads.into_iter().map(|dependency| self.intern(dependency)).collect();
         new.sort_unstable();
         new.dedup();
@@ -69,7 +76,7 @@ impl Dependencies {
     }
 
     /// Forgets a reader.
-    pub(super) fn release(&mut self, reader: NodeId, reads: &[u32]) {
+    pub(crate) fn release(&mut self, reader: NodeId, reads: &[u32]) {
         for id in reads {
             self.unread(*id, reader);
         }
@@ -81,15 +88,14 @@ impl Dependencies {
             entry.readers.remove(place);
         }
         if entry.readers.is_empty() {
-            let dependency = self.entries[id as usize].take().map(|entry| entry.dependency);
-            if let Some(dependency) = dependency {
-                self.ids.remove(&dependency);
+            if let Some(entry) = self.entries[id as usize].take() {
+                self.ids.remove(&entry.dependency);
             }
             self.free.push(id);
         }
     }
 
-    fn intern(&mut self, dependency: Dependency) -> u32 {
+    fn intern(&mut self, dependency: Dependency<N, I>) -> u32 {
         if let Some(id) = self.ids.get(&dependency) {
             return *id;
         }
@@ -111,7 +117,7 @@ mod tests {
     use super::{Dependencies, Dependency};
     use proto::{Kind, ResourceKey};
 
-    fn object(name: &str) -> Dependency {
+    fn object(name: &str) -> Dependency<(), ()> {
         Dependency::Object(ResourceKey::local(Kind::SERVICE, "default", name))
     }
 

@@ -2,45 +2,43 @@
 
 use std::sync::Arc;
 
-use proto::{Fault, Name, ResourceKey};
+use proto::{Event, Fault, Name, ResourceKey};
 
-use super::dependency::Dependency;
-use super::{Bucket, Engine};
-use crate::env::Env;
-use crate::graph::{IndexKey, Member, NodeKey, Value};
-use crate::model::Model;
+use crate::bucket::Bucket;
+use crate::dependency::Dependency;
+use crate::{Engine, Graph, Model};
 
 /// Reads, recorded. What is absent is recorded too, so that its arrival wakes the reader.
-pub(crate) struct Cx<'a> {
-    engine: &'a Engine,
+pub struct Cx<'a, G: Graph> {
+    engine: &'a Engine<G>,
     level: usize,
-    pub(super) reads: Vec<Dependency>,
+    pub(crate) reads: Vec<Dependency<G::Node, G::Index>>,
 }
 
-impl<'a> Cx<'a> {
-    pub(super) fn new(engine: &'a Engine, level: usize) -> Self {
+impl<'a, G: Graph> Cx<'a, G> {
+    pub(crate) fn new(engine: &'a Engine<G>, level: usize) -> Self {
         Cx { engine, level, reads: Vec::with_capacity(8) }
     }
 
     /// Settings: constant for the life of the engine, so not recorded.
-    pub(crate) fn env(&self) -> &'a Env {
+    pub fn env(&self) -> &'a G::Env {
         &self.engine.env
     }
 
     /// An object of a kind; none if there is none or if it does not decode.
-    pub(crate) fn object<M: Model>(&mut self, key: &ResourceKey) -> Option<Arc<M>> {
+    pub fn object<M: Model<G>>(&mut self, key: &ResourceKey) -> Option<Arc<M>> {
         self.reads.push(Dependency::Object(key.clone()));
         self.engine.objects.model(key)
     }
 
     /// Decodes an object of a kind that is not kept decoded.
-    pub(crate) fn decode<M: Model>(&mut self, key: &ResourceKey) -> Option<Result<M, Fault>> {
+    pub fn decode<M: Model<G>>(&mut self, key: &ResourceKey) -> Option<Result<M, Fault>> {
         self.reads.push(Dependency::Object(key.clone()));
         self.engine.objects.decode(key)
     }
 
     /// An object beside `near`, in another namespace and of another kind.
-    pub(crate) fn sibling<M: Model>(
+    pub fn sibling<M: Model<G>>(
         &mut self,
         near: &ResourceKey,
         namespace: &Name,
@@ -50,40 +48,41 @@ impl<'a> Cx<'a> {
     }
 
     /// True if there is such an object, even one that does not decode.
-    pub(crate) fn exists(&mut self, key: &ResourceKey) -> bool {
-        self.reads.push(Dependency::Object(key.clone()));
-        self.engine.objects.get(key).is_some()
+    pub fn exists(&mut self, key: &ResourceKey) -> bool {
+        self.event(key).is_some()
     }
 
     /// `metadata.generation` of an object, 0 if there is none.
-    pub(crate) fn generation(&mut self, key: &ResourceKey) -> i64 {
+    pub fn generation(&mut self, key: &ResourceKey) -> i64 {
+        self.event(key).map_or(0, |event| event.generation)
+    }
+
+    fn event(&mut self, key: &ResourceKey) -> Option<&'a Event> {
         self.reads.push(Dependency::Object(key.clone()));
-        self.engine.objects.get(key).map_or(0, |event| event.generation)
+        self.engine.objects.get(key)
     }
 
     /// The members of a bucket, in order.
-    pub(crate) fn members(&mut self, index: IndexKey) -> impl Iterator<Item = &'a Member> + use<'a> {
+    pub fn members(&mut self, index: G::Index) -> impl Iterator<Item = &'a ResourceKey> + use<'a, G> {
         let bucket = self.engine.indexes.get(&index);
         self.reads.push(Dependency::Index(index));
         bucket.into_iter().flat_map(Bucket::members)
     }
 
     /// How many members a bucket has.
-    pub(crate) fn count(&mut self, index: IndexKey) -> usize {
+    pub fn count(&mut self, index: G::Index) -> usize {
         let count = self.engine.indexes.get(&index).map_or(0, Bucket::len);
         self.reads.push(Dependency::Index(index));
         count
     }
 
     /// The value of a node of a lower level; none if nothing demands it.
-    pub(crate) fn node(&mut self, key: NodeKey) -> Option<&'a Value> {
-        debug_assert!(key.level() < self.level, "{key:?} is not below level {}", self.level);
-        let value = self
-            .engine
-            .ids
-            .get(&key)
-            .and_then(|id| self.engine.nodes[*id as usize].as_ref())
-            .map(|node| &node.output.value);
+    ///
+    /// # Panics
+    /// In debug builds, if the node's level is not lower.
+    pub fn node(&mut self, key: G::Node) -> Option<&'a G::Value> {
+        debug_assert!(G::level(&key) < self.level, "{key:?} is not below level {}", self.level);
+        let value = self.engine.node(&key).map(|node| &node.output.value);
         self.reads.push(Dependency::Node(key));
         value
     }

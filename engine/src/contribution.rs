@@ -1,35 +1,40 @@
 //! What a node or an object gives to the rest of the graph.
 
-use proto::{Put, Report};
+use proto::{Put, Report, ResourceKey};
 
-use crate::graph::{IndexKey, Member, NodeKey, Value};
+use crate::Graph;
 
 /// One member of one bucket.
-pub(crate) type IndexEntry = (IndexKey, Member);
+pub type IndexEntry<G> = (<G as Graph>::Index, ResourceKey);
 
 /// The result of a node's computation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Output {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output<G: Graph> {
     /// What readers see; equal values wake nobody.
-    pub(crate) value: Value,
-    /// Index members, sorted.
-    pub(crate) entries: Vec<IndexEntry>,
-    /// Nodes of higher levels that must exist while this one does, sorted.
-    pub(crate) demands: Vec<NodeKey>,
-    /// xDS pieces, sorted by key. A piece belongs to one node only.
-    pub(crate) puts: Vec<Put>,
-    /// Status of an object. At most one node reports on an object.
-    pub(crate) report: Option<Box<Report>>,
+    pub value: G::Value,
+    /// Members that it puts into buckets; the engine sorts them.
+    pub entries: Vec<IndexEntry<G>>,
+    /// Nodes of higher levels that must exist while this one does; the engine sorts them.
+    pub demands: Vec<G::Node>,
+    /// xDS pieces. A piece belongs to one node only.
+    pub puts: Vec<Put>,
+    /// Status of the object that the node reports on, see [`Graph::reporter`].
+    pub report: Option<Box<Report>>,
 }
 
-impl Output {
+impl<G: Graph> Output<G> {
     /// An output of which readers see `value`.
-    pub(crate) fn of(value: Value) -> Self {
+    pub fn of(value: G::Value) -> Self {
         Output { value, entries: Vec::new(), demands: Vec::new(), puts: Vec::new(), report: None }
     }
 
+    /// An output that no reader sees anything of.
+    pub fn unseen() -> Self {
+        Output::of(G::Value::default())
+    }
+
     /// Sorts the parts: equal content must compare equal.
-    pub(super) fn normalise(mut self) -> Self {
+    pub(crate) fn normalised(mut self) -> Self {
         self.entries.sort();
         self.entries.dedup();
         self.entries.shrink_to_fit();
@@ -42,7 +47,7 @@ impl Output {
 }
 
 /// Calls `removed` and `added` for the differences of two sorted lists.
-pub(super) fn differences<T: Ord>(
+pub(crate) fn differences<T: Ord>(
     old: &[T],
     new: &[T],
     mut removed: impl FnMut(&T),

@@ -1,50 +1,43 @@
 //! From events to dirty nodes, level by level.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use proto::{Change, Epoch, Event, Put, ResourceKey, Revision};
 
-use proto::{Change, Epoch, Event, Put, Report, ResourceKey};
+use crate::contribution::differences;
+use crate::dependency::Dependency;
+use crate::failure::{self, Failure};
+use crate::objects::Objects;
+use crate::{Cx, Engine, Graph, IndexEntry, Node, NodeId, Output};
 
-use super::contribution::differences;
-use super::dependency::Dependency;
-use super::{Cx, Engine, IndexEntry, Node, NodeId, Output};
-use crate::graph::{self, LEVELS, NodeKey, Value};
+/// The result of a computation, or what its panic said; and what it read until then.
+type Computed<G> = (Result<Output<G>, String>, Vec<Dependency<<G as Graph>::Node, <G as Graph>::Index>>);
 
-impl Engine {
+impl<G: Graph> Engine<G> {
     /// Takes one event into the objects and marks what it touches.
-    pub(super) fn take(&mut self, event: &Event) {
+    pub(crate) fn take(&mut self, revision: Revision, event: &Event) {
         match &event.change {
-            Change::Upsert(json) => self.change_object(&event.key, |objects| objects.upsert(event, json)),
+            Change::Upsert(json) => {
+                self.change_object(&event.key, |objects| objects.upsert(revision, event, json));
+            }
             Change::Delete => self.change_object(&event.key, |objects| objects.remove(&event.key)),
             Change::Synced { sweep_before } if *sweep_before > Epoch(0) => {
-                for key in self.objects.swept(event, *sweep_before) {
+                for key in self.objects.swept(&event.key, *sweep_before) {
                     self.change_object(&key, |objects| objects.remove(&key));
                 }
             }
-            Change::Synced { .. } | Change::Unknown => {}
+            Change::Synced { .. } => {}
+            Change::Unknown(_) => self.change_object(&event.key, |objects| objects.skip(event)),
         }
     }
 
-    fn change_object(
-        &mut self,
-        key: &ResourceKey,
-        change: impl FnOnce(&mut super::objects::Objects) -> bool,
-    ) {
-        let (mut old_entries, mut old_roots) = self.objects.contribution(key);
-        let old_report = self.objects.report(key);
+    fn change_object(&mut self, key: &ResourceKey, change: impl FnOnce(&mut Objects<G>) -> bool) {
+        let (old_entries, old_roots) = self.objects.contribution(key);
+        let was_faulty = self.objects.is_faulty(key);
         if !change(&mut self.objects) {
             return;
         }
-        let (mut entries, mut roots) = self.objects.contribution(key);
-        for list in [&mut old_entries, &mut entries] {
-            list.sort();
-        }
-        for list in [&mut old_roots, &mut roots] {
-            list.sort();
-        }
-        let report = self.objects.report(key);
-        if report.is_some() || old_report.is_some() {
-            let gone = Report { key: key.clone(), status: None };
-            self.changes.reports.insert(key.clone(), report.unwrap_or(gone));
+        let (entries, roots) = self.objects.contribution(key);
+        if was_faulty || self.objects.is_faulty(key) {
+            self.changes.reports.insert(key.clone());
         }
         self.contribute(&old_entries, &entries, &old_roots, &roots);
         self.mark_readers(&Dependency::Object(key.clone()));
@@ -53,10 +46,10 @@ impl Engine {
     /// Applies the difference of two contributions to indexes and demand.
     fn contribute(
         &mut self,
-        old_entries: &[IndexEntry],
-        entries: &[IndexEntry],
-        old_demands: &[NodeKey],
-        demands: &[NodeKey],
+        old_entries: &[IndexEntry<G>],
+        entries: &[IndexEntry<G>],
+        old_demands: &[G::Node],
+        demands: &[G::Node],
     ) {
         let (mut removed, mut added) = (Vec::new(), Vec::new());
         differences(old_entries, entries, |e| removed.push(e.clone()), |e| added.push(e.clone()));
@@ -84,20 +77,15 @@ impl Engine {
         }
     }
 
-    fn demand(&mut self, key: NodeKey) {
+    fn demand(&mut self, key: G::Node) {
         if let Some(id) = self.ids.get(&key).copied() {
             if let Some(node) = self.nodes[id as usize].as_mut() {
                 node.demand += 1;
             }
             return;
         }
-        let node = Node {
-            key: key.clone(),
-            output: Output::of(Value::Absent),
-            reads: Vec::new(),
-            demand: 1,
-            dirty: false,
-        };
+        let node =
+            Node { key: key.clone(), output: Output::unseen(), reads: Vec::new(), demand: 1, dirty: false };
         let id = if let Some(id) = self.free.pop() {
             self.nodes[id as usize] = Some(node);
             id
@@ -105,12 +93,12 @@ impl Engine {
             self.nodes.push(Some(node));
             NodeId::try_from(self.nodes.len() - 1).expect("invariant: fewer than 2^32 nodes")
         };
-        self.stats.stage(&key).nodes += 1;
+        self.stats.stage(G::stage(&key)).nodes += 1;
         self.ids.insert(key, id);
         self.mark(id);
     }
 
-    fn undemand(&mut self, key: &NodeKey) {
+    fn undemand(&mut self, key: &G::Node) {
         let Some(id) = self.ids.get(key).copied() else { return };
         if let Some(node) = self.nodes[id as usize].as_mut() {
             node.demand -= 1;
@@ -120,7 +108,7 @@ impl Engine {
         }
     }
 
-    fn mark_readers(&mut self, dependency: &Dependency) {
+    fn mark_readers(&mut self, dependency: &Dependency<G::Node, G::Index>) {
         for id in self.dependencies.readers(dependency).to_vec() {
             self.mark(id);
         }
@@ -130,15 +118,15 @@ impl Engine {
         let Some(node) = self.nodes[id as usize].as_mut() else { return };
         if !node.dirty {
             node.dirty = true;
-            let level = node.key.level();
-            self.stats.stage(&node.key).dirty += 1;
+            let level = G::level(&node.key);
+            self.stats.stage(G::stage(&node.key)).dirty += 1;
             self.dirty[level].push(id);
         }
     }
 
     /// Runs the dirty nodes. A node marks only nodes of higher levels, so one pass is enough.
-    pub(super) fn run_levels(&mut self) {
-        for level in 0..LEVELS {
+    pub(crate) fn run_levels(&mut self) {
+        for level in 0..G::LEVELS {
             for id in std::mem::take(&mut self.dirty[level]) {
                 let Some(node) = self.nodes[id as usize].as_mut() else { continue };
                 node.dirty = false;
@@ -153,52 +141,90 @@ impl Engine {
 
     fn recompute(&mut self, id: NodeId) {
         let Some(key) = self.nodes[id as usize].as_ref().map(|node| node.key.clone()) else { return };
-        let (output, reads) = match catch_unwind(AssertUnwindSafe(|| self.compute(&key))) {
-            Ok(computed) => computed,
-            Err(_) => {
-                // A bug: the node keeps its last good output.
-                self.stats.panics += 1;
-                return;
+        let (computed, reads) = self.compute(&key);
+        self.stats.stage(G::stage(&key)).recomputed += 1;
+        match computed {
+            Ok(output) => {
+                self.read(id, reads);
+                self.heal(&key);
+                self.put_out(id, key, output);
             }
-        };
-        let Some(node) = self.nodes[id as usize].as_mut() else { return };
-        let old_reads = std::mem::take(&mut node.reads);
-        let reads = self.dependencies.replace(id, &old_reads, reads);
-        node.reads = reads;
-        let old = std::mem::replace(&mut node.output, output.clone());
-        let stage = self.stats.stage(&key);
-        stage.recomputed += 1;
-        if old == output {
-            return;
+            Err(message) => {
+                // The last good output stays, and so does what it was made of, which tells whose it is. A change of
+                // what was read until the panic is a reason to try again.
+                let Some(node) = self.nodes[id as usize].as_ref() else { return };
+                let kept = node.reads.iter().filter_map(|read| self.dependencies.get(*read).cloned());
+                let reads = kept.chain(reads).collect();
+                self.read(id, reads);
+                self.fail(key, message);
+            }
         }
-        if old.value != output.value {
-            stage.changed += 1;
-            self.mark_readers(&Dependency::Node(key));
-        }
-        self.settle(&old, &output);
     }
 
-    /// Computes a node from what is there now, with what it read.
-    pub(super) fn compute(&self, key: &NodeKey) -> (Output, Vec<Dependency>) {
-        let mut cx = Cx::new(self, key.level());
-        let output = graph::compute(key, &mut cx).normalise();
+    /// Computes a node from what is there now.
+    pub(crate) fn compute(&self, key: &G::Node) -> Computed<G> {
+        let mut cx = Cx::new(self, G::level(key));
+        let output = failure::caught(|| G::compute(key, &mut cx).normalised());
         (output, cx.reads)
+    }
+
+    fn read(&mut self, id: NodeId, reads: Vec<Dependency<G::Node, G::Index>>) {
+        let Some(node) = self.nodes[id as usize].as_mut() else { return };
+        let old = std::mem::take(&mut node.reads);
+        node.reads = self.dependencies.replace(id, &old, reads);
+    }
+
+    fn put_out(&mut self, id: NodeId, key: G::Node, output: Output<G>) {
+        let Some(node) = self.nodes[id as usize].as_mut() else { return };
+        if node.output == output {
+            return;
+        }
+        let old = std::mem::replace(&mut node.output, output.clone());
+        if old.value != output.value {
+            self.stats.stage(G::stage(&key)).changed += 1;
+            self.mark_readers(&Dependency::Node(key));
+        }
+        self.spread(&old, &output);
+    }
+
+    fn fail(&mut self, key: G::Node, message: String) {
+        let stage = G::stage(&key);
+        self.stats.stage(stage).failed += 1;
+        let subject = G::subject(&key);
+        self.changes.reports.insert(subject.clone());
+        self.failures.entry(subject).or_default().insert(key, Failure { stage, message });
+    }
+
+    fn heal(&mut self, key: &G::Node) {
+        if self.failures.is_empty() {
+            return;
+        }
+        let subject = G::subject(key);
+        let Some(failures) = self.failures.get_mut(&subject) else { return };
+        if failures.remove(key).is_none() {
+            return;
+        }
+        if failures.is_empty() {
+            self.failures.remove(&subject);
+        }
+        self.changes.reports.insert(subject);
     }
 
     fn remove_node(&mut self, id: NodeId) {
         let Some(node) = self.nodes[id as usize].take() else { return };
-        self.stats.stage(&node.key).nodes -= 1;
+        self.stats.stage(G::stage(&node.key)).nodes -= 1;
         self.ids.remove(&node.key);
         self.free.push(id);
         self.dependencies.release(id, &node.reads);
-        self.settle(&node.output, &Output::of(Value::Absent));
-        if node.output.value != Value::Absent {
+        self.heal(&node.key);
+        self.spread(&node.output, &Output::unseen());
+        if node.output.value != G::Value::default() {
             self.mark_readers(&Dependency::Node(node.key));
         }
     }
 
     /// Applies the difference of a node's two outputs to the graph and to the running delta.
-    fn settle(&mut self, old: &Output, new: &Output) {
+    fn spread(&mut self, old: &Output<G>, new: &Output<G>) {
         self.contribute(&old.entries, &new.entries, &old.demands, &new.demands);
         let find = |puts: &[Put], put: &Put| {
             puts.binary_search_by(|other| other.key.cmp(&put.key)).ok().map(|place| puts[place].version)
@@ -214,14 +240,8 @@ impl Engine {
             }
         }
         if old.report != new.report {
-            if let Some(gone) = &old.report {
-                // A report on the object itself (it no longer decodes) has the last word.
-                let gone = Report { key: gone.key.clone(), status: None };
-                self.changes.reports.entry(gone.key.clone()).or_insert(gone);
-            }
-            if let Some(report) = &new.report {
-                self.changes.reports.insert(report.key.clone(), Report::clone(report));
-            }
+            let reports = [&old.report, &new.report].into_iter().flatten();
+            self.changes.reports.extend(reports.map(|report| report.key.clone()));
         }
     }
 }

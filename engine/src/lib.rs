@@ -5,36 +5,41 @@
 //! index, and a node of a lower level. A batch of events marks nodes dirty and runs the levels in
 //! order; a node whose value comes out equal wakes nobody. Nodes live as long as something demands
 //! them: an object (a root) or a node of a lower level.
+//!
+//! What is computed is a [`Graph`]; the engine knows nothing of it. A node whose computation panics keeps its last
+//! good output, and the object that it is for learns of it.
 
 mod bucket;
 mod contribution;
 mod cx;
 mod dependency;
+mod failure;
+mod graph;
 mod objects;
+mod report;
 mod schedule;
 mod stats;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use proto::{Delta, Event, Partition, Put, Report, ResourceKey, Revision, XdsKey};
-use rustc_hash::FxHashMap;
+use proto::{Delta, Event, ObjectStatus, Partition, Put, ResourceKey, Revision, XdsKey};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use bucket::Bucket;
-pub(crate) use contribution::{IndexEntry, Output};
-pub(crate) use cx::Cx;
-use dependency::Dependencies;
+pub use contribution::{IndexEntry, Output};
+pub use cx::Cx;
+use dependency::{Dependencies, Dependency};
+use failure::Failure;
+pub use graph::{Graph, Model};
 use objects::Objects;
 pub use stats::{StageStats, Stats};
-
-use crate::env::Env;
-use crate::graph::{IndexKey, NodeKey};
 
 type NodeId = u32;
 
 #[derive(Debug)]
-struct Node {
-    key: NodeKey,
-    output: Output,
+struct Node<G: Graph> {
+    key: G::Node,
+    output: Output<G>,
     /// Ids of the dependencies of the last computation, sorted.
     reads: Vec<u32>,
     /// How many objects and lower nodes demand this one.
@@ -42,32 +47,45 @@ struct Node {
     dirty: bool,
 }
 
-/// Incremental translation of one partition.
+/// Incremental computation of one partition.
 #[derive(Debug)]
-pub struct Engine {
-    env: Env,
-    objects: Objects,
-    indexes: FxHashMap<IndexKey, Bucket>,
-    nodes: Vec<Option<Node>>,
+pub struct Engine<G: Graph> {
+    env: G::Env,
+    objects: Objects<G>,
+    indexes: FxHashMap<G::Index, Bucket>,
+    nodes: Vec<Option<Node<G>>>,
     free: Vec<NodeId>,
-    ids: FxHashMap<NodeKey, NodeId>,
-    dependencies: Dependencies,
+    ids: FxHashMap<G::Node, NodeId>,
+    dependencies: Dependencies<G::Node, G::Index>,
     /// Dirty nodes by level.
     dirty: Vec<Vec<NodeId>>,
+    /// Nodes whose last computation panicked, by the object that learns of it.
+    failures: BTreeMap<ResourceKey, BTreeMap<G::Node, Failure>>,
     changes: Changes,
     stats: Stats,
 }
 
-/// What the running batch changes, by key: the old version (none if new) and what it is now.
+/// What the running batch changes.
 #[derive(Debug, Default)]
 struct Changes {
+    /// What each piece is now; none if it is gone.
     xds: BTreeMap<XdsKey, Option<Put>>,
-    reports: BTreeMap<ResourceKey, Report>,
+    /// Objects whose report is to be made anew.
+    reports: BTreeSet<ResourceKey>,
 }
 
-impl Engine {
+/// All pieces and statuses of one state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Every xDS piece.
+    pub puts: BTreeMap<XdsKey, Put>,
+    /// Every status.
+    pub reports: BTreeMap<ResourceKey, ObjectStatus>,
+}
+
+impl<G: Graph> Engine<G> {
     /// An engine without any objects.
-    pub fn new(env: Env) -> Self {
+    pub fn new(env: G::Env) -> Self {
         Engine {
             env,
             objects: Objects::default(),
@@ -76,7 +94,8 @@ impl Engine {
             free: Vec::new(),
             ids: FxHashMap::default(),
             dependencies: Dependencies::default(),
-            dirty: vec![Vec::new(); crate::graph::LEVELS],
+            dirty: vec![Vec::new(); G::LEVELS],
+            failures: BTreeMap::new(),
             changes: Changes::default(),
             stats: Stats::default(),
         }
@@ -86,22 +105,18 @@ impl Engine {
     /// event of the batch.
     pub fn apply(&mut self, revision: Revision, batch: &[Event]) -> Delta {
         self.stats.begin_batch();
-        let mut observed = 0;
         for event in batch {
-            if event.observed_unix_nanos > 0 && (observed == 0 || event.observed_unix_nanos < observed) {
-                observed = event.observed_unix_nanos;
-            }
-            self.take(event);
+            self.take(revision, event);
         }
         self.run_levels();
         let changes = std::mem::take(&mut self.changes);
         let mut delta = Delta {
             partition: Partition::default(),
             revision,
-            observed_unix_nanos: observed,
+            observed_unix_nanos: oldest(batch),
             puts: Vec::new(),
             removes: Vec::new(),
-            reports: changes.reports.into_values().collect(),
+            reports: changes.reports.into_iter().map(|key| self.report(key)).collect(),
         };
         for (key, put) in changes.xds {
             match put {
@@ -112,14 +127,20 @@ impl Engine {
         delta
     }
 
-    /// The newest event of each live object, in key order.
+    /// Events that fold to the state: the newest of each live object, in key order, then those that this build
+    /// cannot read.
     pub fn objects(&self) -> impl Iterator<Item = &Event> {
         self.objects.events()
     }
 
-    /// True if there is an object of this key.
+    /// True if there is such an object, even one that does not decode.
     pub fn has(&self, key: &ResourceKey) -> bool {
         self.objects.get(key).is_some()
+    }
+
+    /// The revision at which an object became what it is: that of its batch.
+    pub fn revision_of(&self, object: &ResourceKey) -> Option<Revision> {
+        self.objects.revision(object)
     }
 
     /// Counts of nodes, and of the work of the last batch.
@@ -128,13 +149,13 @@ impl Engine {
     }
 
     /// The objects whose content went into a piece, found by following what its node read.
-    pub fn owners(&self, key: &XdsKey) -> Vec<ResourceKey> {
-        let Some(id) = crate::graph::node_of(key).and_then(|node| self.ids.get(&node)) else {
+    pub fn owners(&self, piece: &XdsKey) -> Vec<ResourceKey> {
+        let Some(id) = G::node_of(piece).and_then(|node| self.ids.get(&node).copied()) else {
             return Vec::new();
         };
-        let mut owners = std::collections::BTreeSet::new();
-        let mut pending = vec![*id];
-        let mut seen = rustc_hash::FxHashSet::default();
+        let mut owners = BTreeSet::new();
+        let mut pending = vec![id];
+        let mut seen = FxHashSet::default();
         while let Some(id) = pending.pop() {
             if !seen.insert(id) {
                 continue;
@@ -142,10 +163,10 @@ impl Engine {
             let Some(node) = self.nodes.get(id as usize).and_then(Option::as_ref) else { continue };
             for read in &node.reads {
                 match self.dependencies.get(*read) {
-                    Some(dependency::Dependency::Object(object)) if self.objects.get(object).is_some() => {
+                    Some(Dependency::Object(object)) if self.objects.get(object).is_some() => {
                         owners.insert(object.clone());
                     }
-                    Some(dependency::Dependency::Node(node)) => pending.extend(self.ids.get(node)),
+                    Some(Dependency::Node(node)) => pending.extend(self.ids.get(node)),
                     _ => {}
                 }
             }
@@ -158,32 +179,38 @@ impl Engine {
     pub fn verify(&self) -> Vec<String> {
         let mut different = Vec::new();
         for node in self.nodes.iter().flatten() {
-            let (output, _) = self.compute(&node.key);
-            if output != node.output {
+            if self.compute(&node.key).0.is_ok_and(|output| output != node.output) {
                 different.push(format!("{:?}", node.key));
             }
         }
         different
     }
 
-    /// All live pieces and reports, for comparison with a translation from scratch.
-    pub fn snapshot(&self) -> crate::Snapshot {
-        let mut snapshot = crate::Snapshot::default();
+    /// All live pieces and reports, for comparison with a computation from scratch.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let mut reported: BTreeSet<&ResourceKey> =
+            self.objects.faulty().chain(self.failures.keys()).collect();
         for node in self.nodes.iter().flatten() {
             for put in &node.output.puts {
                 snapshot.puts.insert(put.key.clone(), put.clone());
             }
-            if let Some(report) = &node.output.report
-                && let Some(status) = &report.status
-            {
-                snapshot.reports.insert(report.key.clone(), status.clone());
-            }
+            reported.extend(node.output.report.as_ref().map(|report| &report.key));
         }
-        for report in self.objects.reports() {
+        for report in reported.into_iter().map(|key| self.report(key.clone())) {
             if let Some(status) = report.status {
                 snapshot.reports.insert(report.key, status);
             }
         }
         snapshot
     }
+
+    fn node(&self, key: &G::Node) -> Option<&Node<G>> {
+        self.ids.get(key).and_then(|id| self.nodes[*id as usize].as_ref())
+    }
+}
+
+/// When the oldest event of a batch was observed; 0 if unknown.
+fn oldest(batch: &[Event]) -> i64 {
+    batch.iter().map(|event| event.observed_unix_nanos).filter(|&at| at > 0).min().unwrap_or_default()
 }
