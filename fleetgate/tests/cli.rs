@@ -286,3 +286,24 @@ fn a_check_without_a_cluster_fails_with_a_remedy() {
     let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
     assert_eq!((&told["ok"], &told["checks"][0]["state"]), (&false.into(), &"FAIL".into()));
 }
+
+/// A file of the kubeconfig that is not there yet is told of, and had as soon as it is.
+#[test]
+fn a_kubeconfig_whose_certificates_come_later_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (kubeconfig, state) = (dir.path().join("kubeconfig"), dir.path().join("state"));
+    let content = "{clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1', certificate-authority: ca.crt}}], \
+                   contexts: [{name: a, context: {cluster: a, user: a}}], users: [{name: a, user: {}}], current-context: a}";
+    fs::write(&kubeconfig, content).unwrap();
+    let arguments =
+        ["standalone", "--kubernetes", "--kubeconfig", kubeconfig.to_str().unwrap(), "--state-dir"];
+    let mut child = fleetgate(&arguments).arg(&state).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let waits = told.find(|line| line.contains("ca.crt") && line.contains("it is tried again"));
+    let made = rcgen::generate_simple_self_signed(["authority".to_owned()]).unwrap();
+    fs::write(dir.path().join("ca.crt"), made.cert.pem()).unwrap();
+    let goes_on = told.find(|line| line.contains("no answer from the API server at https://127.0.0.1:1"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(waits.is_some() && goes_on.is_some(), "{waits:?} {goes_on:?}");
+}
