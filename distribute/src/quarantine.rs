@@ -18,7 +18,7 @@ pub(crate) struct Quarantine {
     pub(crate) trials: BTreeMap<ResourceType, Trials>,
     /// Pieces of which the newest version is not served, of listeners and route tables.
     pub(crate) routing: BTreeSet<XdsKey>,
-    /// Who gave the verdict on a piece that was refused alone: it ends when that proxy is gone.
+    /// Who suspects a piece, or refused it alone: that ends when the proxy is gone.
     pub(crate) owners: BTreeMap<XdsKey, ProxyId>,
     /// Proxies that lack what others may have: by circumstance, or against what others said.
     pub(crate) dissents: BTreeMap<XdsKey, BTreeSet<ProxyId>>,

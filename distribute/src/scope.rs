@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     piece::{Content, Piece},
-    quarantine::Quarantine,
+    quarantine::{ProxyId, Quarantine},
     resource::{ResourceId, ResourceType},
     tables::{PieceId, RouteTables, TableVersion, encode_scope},
 };
@@ -251,10 +251,14 @@ impl Scope {
             .collect()
     }
 
-    /// True if a route table is served without some of its virtual hosts, of which no good version is
-    /// known.
-    pub(crate) fn leaves_out(&self, kind: ResourceType, name: &ArcStr) -> bool {
-        kind == ResourceType::Route && self.tables_of(name).is_some_and(RouteTables::leaves_out)
+    /// True if a table must not go to a proxy of which it is not known what it has of it: suspects are left out, and
+    /// another proxy is to tell them apart.
+    pub(crate) fn is_held_back(&self, kind: ResourceType, name: &ArcStr, proxy: ProxyId) -> bool {
+        let tables = self.tables_of(name).filter(|_| kind == ResourceType::Route);
+        let suspects = tables.into_iter().flat_map(RouteTables::suspects_left_out);
+        let owners = suspects.filter_map(|id| self.quarantine.owners.get(&self.key_of(routes_of(name), id)));
+        // The first one goes on, so that not all wait for each other.
+        owners.min().is_some_and(|first| *first != proxy)
     }
 
     /// Domains of a table in the order of its virtual hosts on the wire.

@@ -163,18 +163,24 @@ impl Scope {
         evidence
     }
 
-    /// Takes suspects out of service: each goes back to its last good version until it has been tried.
-    pub(crate) fn quarantine(&mut self, kind: ResourceType, suspects: &[XdsKey]) -> Vec<ResourceId> {
+    /// Takes suspects of a proxy out of service: each goes back to its last good version until it has been tried.
+    pub(crate) fn quarantine(
+        &mut self,
+        kind: ResourceType,
+        suspects: &[XdsKey],
+        proxy: ProxyId,
+    ) -> Vec<ResourceId> {
         let mut touched = Vec::new();
         let group: Vec<Entry> = suspects
             .iter()
             .filter_map(|key| self.piece(key).map(|piece| (key.clone(), piece.newest())))
             .collect();
-        for key in suspects {
+        for (key, _) in &group {
             self.judge(key, Verdict::Suspect, &mut touched);
+            self.quarantine.owners.insert(key.clone(), proxy);
         }
         self.settle(&mut touched);
-        self.quarantine.trials.entry(kind).or_default().split(group);
+        self.trials(kind).split(group);
         touched
     }
 
@@ -296,8 +302,8 @@ impl Scope {
         }
     }
 
-    /// A stream ended. Its verdicts end with it: what it alone refused is tried again on others, and what it was
-    /// to judge, too.
+    /// A stream ended, and its verdicts with it. What it suspected, or was to judge, counts as new; what it refused
+    /// alone is tried again, alone, on others.
     pub(crate) fn proxy_gone(&mut self, proxy: ProxyId) -> Effect {
         let mut effect = Effect::default();
         let dissents = &self.quarantine.dissents;
@@ -307,34 +313,38 @@ impl Scope {
             .map(|(key, _)| key.clone())
             .collect();
         dissents.iter().for_each(|key| self.assent(key, proxy, &mut effect));
-        let mut kinds: Vec<(ResourceType, Vec<Entry>)> = Vec::new();
-        for (kind, trials) in &mut self.quarantine.trials {
-            if trials.judge == proxy {
-                trials.judge = 0;
-                kinds.push((*kind, std::mem::take(&mut trials.active)));
-            }
+        for trials in self.quarantine.trials.values_mut().filter(|trials| trials.judge == proxy) {
+            trials.judge = 0;
+            trials.active.clear();
         }
-        for (kind, mut group) in kinds {
-            group.retain(|entry| self.is_open(entry, Verdict::Unproven));
-            for (key, _) in &group {
-                self.judge(key, Verdict::Suspect, &mut effect.touched);
-            }
-            self.trials(kind).queue.push(group);
-        }
-        let owners = &self.quarantine.owners;
-        let owned: Vec<XdsKey> =
-            owners.iter().filter(|(_, owner)| **owner == proxy).map(|(key, _)| key.clone()).collect();
-        for key in owned {
+        for key in self.owned(proxy, Verdict::Rejected) {
             self.quarantine.owners.remove(&key);
-            let Some(piece) = self.piece(&key).filter(|piece| piece.verdict() == Verdict::Rejected) else {
-                continue;
-            };
+            let Some(piece) = self.piece(&key) else { continue };
             let group = vec![(key.clone(), piece.newest())];
             self.judge(&key, Verdict::Suspect, &mut effect.touched);
             self.trials(ResourceType::of(key.kind)).queue.insert(0, group);
         }
+        for key in self.owned(proxy, Verdict::Suspect) {
+            self.judge(&key, Verdict::Unproven, &mut effect.touched);
+        }
         self.settle(&mut effect.touched);
         effect
+    }
+
+    /// What a proxy suspects of the tables that one of this name is among counts as new: it is not to judge them.
+    pub(crate) fn drop_suspicions(&mut self, proxy: ProxyId, table: &ArcStr, effect: &mut Effect) {
+        for key in self.owned(proxy, Verdict::Suspect) {
+            if ResourceType::of(key.kind) == ResourceType::Route && key.name == routes_of(table) {
+                self.judge(&key, Verdict::Unproven, &mut effect.touched);
+            }
+        }
+        self.settle(&mut effect.touched);
+    }
+
+    /// The pieces on which a proxy has given such a verdict.
+    fn owned(&self, proxy: ProxyId, verdict: Verdict) -> Vec<XdsKey> {
+        let owned = self.quarantine.owners.iter().filter(|(_, owner)| **owner == proxy).map(|(key, _)| key);
+        owned.filter(|key| self.piece(key).is_some_and(|one| one.verdict() == verdict)).cloned().collect()
     }
 
     fn trials(&mut self, kind: ResourceType) -> &mut Trials {

@@ -160,9 +160,10 @@ impl RouteTables {
         self.ids.get(table).map_or_else(Vec::new, |id| self.layout.domains(id, &self.hosts))
     }
 
-    /// True if a piece is left out because no version of it is known to be good.
-    pub(crate) fn leaves_out(&self) -> bool {
-        !self.left_out.is_empty()
+    /// Suspects that are left out, because no version of them is known to be good.
+    pub(crate) fn suspects_left_out(&self) -> impl Iterator<Item = PieceId> + '_ {
+        let is_suspect = |id: &&PieceId| self.pieces.get(id).is_some_and(|one| one.verdict() == Verdict::Suspect);
+        self.left_out.iter().filter(is_suspect).cloned()
     }
 
     /// The one virtual host that a proxy with this version lacks of what is served.

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     auth::PrivateKeys,
+    quarantine::ProxyId,
     resource::ResourceType,
     scope::{Effect, Offer, Scope},
 };
@@ -24,6 +25,8 @@ use crate::{
 /// The push that a step is for.
 #[derive(Clone, Copy)]
 struct At<'a> {
+    /// To whom it goes.
+    proxy: ProxyId,
     nonce: u64,
     may_remove: bool,
     turns: &'a Turns,
@@ -82,7 +85,8 @@ impl Session {
             observed: 0,
         };
         let mut effect = Effect::default();
-        let turns = Turns::of(kind, self.get(kind), scope);
+        self.of(kind).dirty_again();
+        let turns = Turns::of(kind, self.id, self.get(kind), scope);
         let waits = self.fill(&turns, &mut push, &mut response, scope, keys, &mut effect);
         if turns.hold_back() && !waits && push.mark.is_none() {
             // Nothing is on its way that the others could wait for.
@@ -110,7 +114,7 @@ impl Session {
         effect: &mut Effect,
     ) -> bool {
         let (kind, nonce) = (response.kind, push.nonce);
-        let at = At { may_remove: self.may_remove(kind, scope), nonce, turns };
+        let at = At { proxy: self.id, may_remove: self.may_remove(kind, scope), nonce, turns };
         let (mut waits, mut is_full) = (false, false);
         for (name, mark) in std::mem::take(&mut self.of(kind).dirty) {
             let is_alone = self.get(kind).alone.contains(&name);
@@ -272,8 +276,7 @@ impl Session {
             }
             loop {
                 scope.end_trial(kind, self.id);
-                let frozen = self.frozen();
-                let can_judge = |scope: &Scope, key: &XdsKey| self.can_judge(kind, key, &frozen, scope);
+                let can_judge = |scope: &Scope, key: &XdsKey| self.can_judge(kind, key, scope);
                 let (touched, mut pieces) = scope.next_trial(kind, self.id, can_judge);
                 let Some(piece) = pieces.pop() else { break };
                 if !touched.is_empty() {
@@ -343,9 +346,8 @@ impl Subscriptions {
                 if self.refuses(name, version) {
                     return Step::Nothing;
                 }
-                // What it brought along may contain a good version of just what is left out.
-                let inherited = self.sent.get(name).is_some_and(|sent| sent.inherited);
-                if inherited && scope.leaves_out(kind, name) {
+                if self.is_held_back(kind, name, at.proxy, scope) {
+                    self.held_back.insert(name.clone(), mark);
                     return Step::Nothing;
                 }
                 if kind == ResourceType::Route
@@ -389,15 +391,25 @@ impl Subscriptions {
         };
         let Some(sent) = self.sent.get(table) else { return true };
         let is_old = sent.nonce == 0 && sent.version != Some(now) && !self.tables.contains_key(table);
-        let is_unknown = is_old && !self.keeps(&table.into(), now, scope);
+        let is_unknown = is_old && !self.keeps(&table.into(), now, at.proxy, scope);
         sent.nonce == at.nonce || is_unknown || at.turns.prepare(table)
     }
 
     /// True if the proxy stays on what it has of a table, though this version is served.
-    fn keeps(&self, table: &ArcStr, version: ContentHash, scope: &Scope) -> bool {
-        let refuses = self.refuses(table, version);
-        let inherited = self.sent.get(table).is_some_and(|sent| sent.inherited);
-        refuses || inherited && scope.leaves_out(ResourceType::Route, table)
+    fn keeps(&self, table: &ArcStr, version: ContentHash, proxy: ProxyId, scope: &Scope) -> bool {
+        self.refuses(table, version) || self.is_held_back(ResourceType::Route, table, proxy, scope)
+    }
+
+    /// True while a proxy keeps what it brought along: it may serve a good version of just what is left out now,
+    /// until somebody has told what is bad.
+    pub(super) fn is_held_back(
+        &self,
+        kind: ResourceType,
+        name: &ArcStr,
+        proxy: ProxyId,
+        scope: &Scope,
+    ) -> bool {
+        self.sent.get(name).is_some_and(|sent| sent.inherited) && scope.is_held_back(kind, name, proxy)
     }
 
     /// A proxy is told of a removal if it has the resource. It is told that something it asked for

@@ -2,13 +2,13 @@
 //!
 //! Only what Envoy names, or what it refused alone, is condemned: all other suspects are taken out and tried apart.
 
-use proto::XdsKey;
+use proto::{ArcStr, XdsKey, XdsKind};
 
 use super::{
     message::{may_pass, one_line, pointed_to, reason},
     push::{Item, Push},
     refused::{Refused, Retry},
-    session::{Cause, Mark, Notice, Output, Session},
+    session::{Cause, Mark, Notice, Session},
     subscriptions::Sent,
 };
 use crate::{
@@ -18,9 +18,12 @@ use crate::{
 
 /// A refused push, and what is known of it.
 struct Nack<'a> {
+    session: &'a mut Session,
+    scope: &'a mut Scope,
+    effect: &'a mut Effect,
     kind: ResourceType,
     push: &'a Push,
-    /// The whole message.
+    /// The whole message, in one line.
     message: String,
     /// True if the proxy certainly held the same subscriptions when it took the push.
     is_held: bool,
@@ -29,44 +32,20 @@ struct Nack<'a> {
 }
 
 impl Session {
-    /// Finds out which pieces are bad. Envoy applies the good resources of a CDS or LDS push and names the bad
-    /// ones, unless a message breaks a validation rule; of the other types it keeps what it had and rarely
-    /// names anything.
-    pub(crate) fn nack(
+    /// Finds out which pieces are bad.
+    pub(super) fn nack(
         &mut self,
         kind: ResourceType,
         push: &Push,
         message: &str,
         scope: &mut Scope,
         effect: &mut Effect,
-        out: &mut Output,
-    ) {
-        let names: Vec<_> = push.items.iter().map(|item| &item.name).collect();
-        let reasons: Vec<_> = names.iter().map(|name| reason(kind, message, &names, name)).collect();
-        let is_named = reasons.iter().any(Option::is_some);
-        let mut nack = Nack { kind, push, message: one_line(message), is_held: true, blamed: Vec::new() };
-        let mut unnamed = Vec::new();
-        for (item, reason) in push.items.iter().zip(reasons) {
-            if is_named && reason.is_none() {
-                self.accepted(kind, item, scope, effect);
-                continue;
-            }
-            self.take_back(kind, item, push, is_named || push.items.len() == 1);
-            let since = self.get(kind).since(&item.name);
-            nack.is_held &= since == item.since;
-            // Envoy ignores what it is not subscribed to.
-            let Some(_) = since else { continue };
-            match reason {
-                Some(reason) if may_pass(kind, reason) => self.wait(item, reason, &mut nack, scope, effect),
-                Some(reason) => self.named(item, &one_line(reason), &mut nack, scope, effect),
-                None if push.items.len() == 1 && may_pass(kind, message) => {
-                    self.wait(item, message, &mut nack, scope, effect);
-                }
-                None => unnamed.push(item),
-            }
-        }
-        self.tell_apart(&unnamed, &mut nack, scope, effect);
-        nack.tell(out);
+    ) -> Vec<Notice> {
+        let (is_held, blamed) = (true, Vec::new());
+        let mut nack =
+            Nack { session: self, scope, effect, kind, push, message: one_line(message), is_held, blamed };
+        nack.judge(message);
+        nack.notices()
     }
 
     /// The proxy has an item of a push.
@@ -93,156 +72,13 @@ impl Session {
     pub(super) fn relent(
         &mut self,
         kind: ResourceType,
-        name: &proto::ArcStr,
+        name: &ArcStr,
         scope: &mut Scope,
         effect: &mut Effect,
     ) {
         if let Some(refused) = self.of(kind).refused.remove(name) {
             scope.assent(&refused.key, self.id, effect);
         }
-    }
-
-    /// A reason that may pass: it says nothing of the configuration, and is for this proxy to try again.
-    fn wait(
-        &mut self,
-        item: &Item,
-        reason: &str,
-        nack: &mut Nack<'_>,
-        scope: &mut Scope,
-        effect: &mut Effect,
-    ) {
-        let last = self.get(nack.kind).refused.get(&item.name).filter(|last| last.version == item.version);
-        let retry = Retry::after(last.and_then(|last| last.retry), self.now);
-        let key = scope.key_of_resource(nack.kind, &item.name);
-        self.refuse(nack.kind, item, key.clone(), Some(retry), scope, effect);
-        nack.blamed.push((key, one_line(reason), Cause::Circumstance));
-    }
-
-    /// Notes that this proxy alone does not take a version.
-    fn refuse(
-        &mut self,
-        kind: ResourceType,
-        item: &Item,
-        key: XdsKey,
-        retry: Option<Retry>,
-        scope: &mut Scope,
-        effect: &mut Effect,
-    ) {
-        scope.dissent(key.clone(), self.id);
-        let refused = Refused { version: item.version, key: key.clone(), retry, is_due: false };
-        if let Some(before) = self.of(kind).refused.insert(item.name.clone(), refused)
-            && before.key != key
-        {
-            scope.assent(&before.key, self.id, effect);
-        }
-    }
-
-    /// Envoy named the resource.
-    fn named(
-        &mut self,
-        item: &Item,
-        reason: &str,
-        nack: &mut Nack<'_>,
-        scope: &mut Scope,
-        effect: &mut Effect,
-    ) {
-        let suspects = scope.suspects(&item.unproven, item.seq);
-        if suspects.is_empty() {
-            return self.dissent(item, reason, nack, scope, effect);
-        }
-        effect.touched.extend(scope.quarantine(nack.kind, &suspects));
-        self.condemn(suspects, reason, nack, scope);
-    }
-
-    fn condemn(&self, suspects: Vec<XdsKey>, reason: &str, nack: &mut Nack<'_>, scope: &mut Scope) {
-        for key in suspects {
-            scope.condemn(&key, self.id);
-            nack.blamed.push((key, reason.to_owned(), Cause::Content));
-        }
-    }
-
-    /// Envoy did not say which of the items it refused.
-    fn tell_apart(&mut self, items: &[&Item], nack: &mut Nack<'_>, scope: &mut Scope, effect: &mut Effect) {
-        let evidence = scope.evidence(items.iter().map(|item| (&item.unproven[..], item.seq)));
-        if evidence.is_explained {
-            // Another proxy refused the same, and what was served since is on its way.
-            return;
-        }
-        // What a proxy brought along is new to this server, and trying hosts apart would take some away that it
-        // serves: it stays on what it has.
-        let (frozen, others): (Vec<&Item>, Vec<&Item>) =
-            items.iter().partition(|item| self.is_frozen(nack.kind, item));
-        let message = nack.message.clone();
-        let mut suspects = scope.suspects_of(others.iter().map(|item| (&item.unproven[..], item.seq)));
-        let is_alone = evidence.suspects.len() == 1 && !evidence.is_outdated && nack.is_held;
-        if is_alone && frozen.is_empty() {
-            effect.touched.extend(scope.quarantine(nack.kind, &suspects));
-            if is_exact(items, &suspects, nack, scope) {
-                self.condemn(suspects, &message, nack, scope);
-            }
-            return;
-        }
-        if is_alone && items.iter().all(|item| lacks_only(item, &evidence.suspects[0], scope)) {
-            effect.touched.extend(scope.quarantine(nack.kind, &evidence.suspects));
-            return self.condemn(evidence.suspects, &message, nack, scope);
-        }
-        if suspects.is_empty() {
-            return self.lacks_though_others_have(items, nack, scope, effect);
-        }
-        self.lacks_though_others_have(&frozen, nack, scope, effect);
-        if nack.kind == ResourceType::Route {
-            suspects = pointed_to(&message, others.iter().map(|item| &item.name), suspects, scope);
-        }
-        effect.touched.extend(scope.quarantine(nack.kind, &suspects));
-    }
-
-    /// True if a proxy has a table of which this server does not know what is in it.
-    fn is_frozen(&self, kind: ResourceType, item: &Item) -> bool {
-        let inherited = item.previous.as_ref().is_some_and(|sent| sent.inherited);
-        kind == ResourceType::Route && (inherited || self.get(kind).refused.contains_key(&item.name))
-    }
-
-    /// Others accepted all of it, or it is not known what the proxy has: if it is one of several resources, they
-    /// are sent one by one.
-    fn lacks_though_others_have(
-        &mut self,
-        items: &[&Item],
-        nack: &mut Nack<'_>,
-        scope: &mut Scope,
-        effect: &mut Effect,
-    ) {
-        let message = nack.message.clone();
-        for item in items {
-            if nack.push.items.len() > 1 {
-                self.of(nack.kind).alone.insert(item.name.clone());
-            } else {
-                self.dissent(item, &message, nack, scope, effect);
-            }
-        }
-    }
-
-    /// The proxy stays on what it has.
-    fn dissent(
-        &mut self,
-        item: &Item,
-        message: &str,
-        nack: &mut Nack<'_>,
-        scope: &mut Scope,
-        effect: &mut Effect,
-    ) {
-        let offer = scope.offer(nack.kind, &item.name);
-        if !matches!(offer, Offer::Ready { version, .. } if version == item.version) {
-            // It has changed since: what it is now is on its way.
-            return;
-        }
-        let suspects = scope.suspects(&item.unproven, item.seq);
-        let mut pointed = pointed_to(message, [&item.name].into_iter(), suspects, scope);
-        let key = match (pointed.pop(), pointed.is_empty()) {
-            (Some(key), true) => key,
-            _ => scope.key_of_resource(nack.kind, &item.name),
-        };
-        self.refuse(nack.kind, item, key.clone(), None, scope, effect);
-        nack.blamed.push((key, message.to_owned(), Cause::Content));
     }
 
     /// The proxy does not have an item after all. What it has instead is known only if nothing of the
@@ -272,38 +108,217 @@ impl Session {
     }
 }
 
-/// True if the push differed by nothing but the suspect from what the proxy had accepted.
-fn is_exact(items: &[&Item], suspects: &[XdsKey], nack: &Nack<'_>, scope: &Scope) -> bool {
-    if nack.push.solo.is_some() && nack.push.solo.as_ref() == suspects.first() {
-        return true;
-    }
-    if nack.kind != ResourceType::Route {
-        return items.len() == 1;
-    }
-    let had = |item: &Item| item.previous.as_ref().map(|sent| sent.version);
-    items.iter().all(|item| match (had(item), scope.offer(nack.kind, &item.name)) {
-        (Some(had), Offer::Ready { version, .. }) => had == Some(version),
-        (None, Offer::Absent | Offer::Withheld) => true,
-        _ => false,
-    })
-}
-
-/// True if what a proxy brought along differs from the item by nothing but the suspect.
-fn lacks_only(item: &Item, suspect: &XdsKey, scope: &Scope) -> bool {
-    let had = item.previous.as_ref().and_then(|sent| sent.version);
-    had.and_then(|had| scope.lacking(&item.name, had)).is_some_and(|domain| domain == suspect.domain)
-}
-
 impl Nack<'_> {
-    fn tell(self, out: &mut Output) {
+    /// Envoy applies the good resources of a CDS or LDS push and names the bad ones, unless a message breaks a
+    /// validation rule; of the other types it keeps what it had and rarely names anything.
+    fn judge(&mut self, message: &str) {
+        let (kind, push) = (self.kind, self.push);
+        let names: Vec<_> = push.items.iter().map(|item| &item.name).collect();
+        let reasons: Vec<_> = names.iter().map(|name| reason(kind, message, &names, name)).collect();
+        let is_named = reasons.iter().any(Option::is_some);
+        let is_one = push.items.len() == 1;
+        let mut unnamed = Vec::new();
+        for (item, reason) in push.items.iter().zip(reasons) {
+            if is_named && reason.is_none() {
+                self.session.accepted(kind, item, self.scope, self.effect);
+                continue;
+            }
+            self.session.take_back(kind, item, push, is_named || is_one);
+            let since = self.session.get(kind).since(&item.name);
+            self.is_held &= since == item.since;
+            // Envoy ignores what it is not subscribed to.
+            let Some(_) = since else { continue };
+            match reason {
+                Some(reason) if may_pass(kind, reason) => self.wait(item, reason),
+                Some(reason) => self.named(item, &one_line(reason)),
+                None if is_one && may_pass(kind, message) => self.wait(item, message),
+                None => unnamed.push(item),
+            }
+        }
+        self.tell_apart(&unnamed);
+    }
+
+    /// A reason that may pass: it says nothing of the configuration, and is for this proxy to try again.
+    fn wait(&mut self, item: &Item, reason: &str) {
+        let refused = &self.session.get(self.kind).refused;
+        let last = refused.get(&item.name).filter(|last| last.version == item.version);
+        let retry = Retry::after(last.and_then(|last| last.retry), self.session.now);
+        let key = self.scope.key_of_resource(self.kind, &item.name);
+        self.refuse(item, key.clone(), Some(retry));
+        self.blamed.push((key, one_line(reason), Cause::Circumstance));
+    }
+
+    /// Notes that this proxy alone does not take a version.
+    fn refuse(&mut self, item: &Item, key: XdsKey, retry: Option<Retry>) {
+        self.scope.dissent(key.clone(), self.session.id);
+        let refused = Refused { version: item.version, key: key.clone(), retry, is_due: false };
+        if let Some(before) = self.session.of(self.kind).refused.insert(item.name.clone(), refused)
+            && before.key != key
+        {
+            self.scope.assent(&before.key, self.session.id, self.effect);
+        }
+    }
+
+    /// Envoy named the resource.
+    fn named(&mut self, item: &Item, reason: &str) {
+        let suspects = self.scope.suspects(&item.unproven, item.seq);
+        if suspects.is_empty() {
+            return self.dissent(item, reason);
+        }
+        self.accuse(&suspects);
+        self.condemn(suspects, reason);
+    }
+
+    fn accuse(&mut self, suspects: &[XdsKey]) {
+        let touched = self.scope.quarantine(self.kind, suspects, self.session.id);
+        self.effect.touched.extend(touched);
+    }
+
+    fn condemn(&mut self, suspects: Vec<XdsKey>, reason: &str) {
+        for key in suspects {
+            self.scope.condemn(&key, self.session.id);
+            self.blamed.push((key, reason.to_owned(), Cause::Content));
+        }
+    }
+
+    /// Envoy did not say which of the items it refused.
+    fn tell_apart(&mut self, items: &[&Item]) {
+        let evidence = self.scope.evidence(items.iter().map(|item| (&item.unproven[..], item.seq)));
+        if evidence.is_explained {
+            // Another proxy refused the same, and what was served since is on its way.
+            return;
+        }
+        let message = self.message.clone();
+        let (frozen, others): (Vec<&Item>, Vec<&Item>) =
+            items.iter().partition(|item| self.is_frozen(item));
+        let mut suspects =
+            self.scope.suspects_of(others.iter().map(|item| (&item.unproven[..], item.seq)));
+        let is_alone = evidence.suspects.len() == 1 && !evidence.is_outdated && self.is_held;
+        if is_alone && frozen.is_empty() {
+            self.accuse(&suspects);
+            if self.is_exact(items, &suspects) {
+                self.condemn(suspects, &message);
+            }
+            return;
+        }
+        if is_alone && items.iter().all(|item| self.lacks_only(item, &evidence.suspects[0])) {
+            self.accuse(&evidence.suspects);
+            return self.condemn(evidence.suspects, &message);
+        }
+        if suspects.is_empty() {
+            return self.try_apart(items);
+        }
+        self.try_apart(&frozen);
+        if self.kind == ResourceType::Route {
+            suspects = pointed_to(&message, others.iter().map(|item| &item.name), suspects, self.scope);
+        }
+        self.accuse(&suspects);
+    }
+
+    /// True if a proxy has a table of which this server does not know what is in it.
+    fn is_frozen(&self, item: &Item) -> bool {
+        let refused = &self.session.get(self.kind).refused;
+        self.kind == ResourceType::Route && (is_inherited(item) || refused.contains_key(&item.name))
+    }
+
+    /// Others accepted all of it, or it is not known what the proxy has: if it is one of several resources, they
+    /// are sent one by one.
+    fn try_apart(&mut self, items: &[&Item]) {
+        for item in items {
+            if self.push.items.len() > 1 {
+                self.session.of(self.kind).alone.insert(item.name.clone());
+                continue;
+            }
+            let suspects = self.to_leave_out(item);
+            if suspects.is_empty() {
+                self.dissent(item, &self.message.clone());
+            } else {
+                self.accuse(&suspects);
+            }
+        }
+    }
+
+    /// What to leave out next of a table that the proxy brought along and refuses as it is now: what the message
+    /// points to, or else half of what nobody has accepted. All else stays: the proxy may serve it.
+    fn to_leave_out(&self, item: &Item) -> Vec<XdsKey> {
+        let has_refused = self.session.get(self.kind).refused.contains_key(&item.name);
+        if self.kind != ResourceType::Route || !is_inherited(item) || has_refused {
+            return Vec::new();
+        }
+        let mut suspects = self.scope.suspects(&item.unproven, item.seq);
+        suspects.retain(|key| key.kind != XdsKind::RouteTable);
+        let pointed = pointed_to(&self.message, [&item.name].into_iter(), suspects.clone(), self.scope);
+        if pointed.len() < suspects.len() {
+            return pointed;
+        }
+        let half = if self.is_served(item) { suspects.len().div_ceil(2) } else { 0 };
+        suspects.truncate(half);
+        suspects
+    }
+
+    fn is_served(&self, item: &Item) -> bool {
+        let offer = self.scope.offer(self.kind, &item.name);
+        matches!(offer, Offer::Ready { version, .. } if version == item.version)
+    }
+
+    /// The proxy stays on what it has.
+    fn dissent(&mut self, item: &Item, message: &str) {
+        if !self.is_served(item) {
+            // It has changed since: what it is now is on its way.
+            return;
+        }
+        let suspects = self.scope.suspects(&item.unproven, item.seq);
+        let mut pointed = pointed_to(message, [&item.name].into_iter(), suspects, self.scope);
+        let key = match (pointed.pop(), pointed.is_empty()) {
+            (Some(key), true) => key,
+            _ => self.scope.key_of_resource(self.kind, &item.name),
+        };
+        self.refuse(item, key.clone(), None);
+        self.blamed.push((key, message.to_owned(), Cause::Content));
+        if self.kind == ResourceType::Route {
+            // It cannot tell any more whether these are good.
+            self.scope.drop_suspicions(self.session.id, &item.name, self.effect);
+        }
+    }
+
+    /// True if the push differed by nothing but the suspect from what the proxy had accepted.
+    fn is_exact(&self, items: &[&Item], suspects: &[XdsKey]) -> bool {
+        let solo = &self.push.solo;
+        if solo.is_some() && solo.as_ref() == suspects.first() {
+            return true;
+        }
+        if self.kind != ResourceType::Route {
+            return items.len() == 1;
+        }
+        let had = |item: &Item| item.previous.as_ref().map(|sent| sent.version);
+        items.iter().all(|item| match (had(item), self.scope.offer(self.kind, &item.name)) {
+            (Some(had), Offer::Ready { version, .. }) => had == Some(version),
+            (None, Offer::Absent | Offer::Withheld) => true,
+            _ => false,
+        })
+    }
+
+    /// True if what a proxy brought along differs from the item by nothing but the suspect.
+    fn lacks_only(&self, item: &Item, suspect: &XdsKey) -> bool {
+        let had = item.previous.as_ref().and_then(|sent| sent.version);
+        let lacking = had.and_then(|had| self.scope.lacking(&item.name, had));
+        lacking.is_some_and(|domain| domain == suspect.domain)
+    }
+
+    fn notices(self) -> Vec<Notice> {
         let (kind, revision) = (self.kind, self.push.revision);
-        out.notices.push(Notice::PushNacked { kind });
+        let mut notices = vec![Notice::PushNacked { kind }];
         if self.blamed.is_empty() {
             let (keys, cause) = (Vec::new(), Cause::Content);
-            out.notices.push(Notice::Nacked { revision, keys, message: self.message, cause });
+            notices.push(Notice::Nacked { revision, keys, message: self.message, cause });
         }
-        for (key, message, cause) in self.blamed {
-            out.notices.push(Notice::Nacked { revision, keys: vec![key], message, cause });
-        }
+        let nacked = |(key, message, cause)| Notice::Nacked { revision, keys: vec![key], message, cause };
+        notices.extend(self.blamed.into_iter().map(nacked));
+        notices
     }
+}
+
+/// True if the proxy had the table before this server knew it, and it is not known what is in it.
+fn is_inherited(item: &Item) -> bool {
+    item.previous.as_ref().is_some_and(|sent| sent.inherited)
 }

@@ -268,7 +268,9 @@ impl Session {
                     self.stop_walking(scope, &mut effect);
                     out.notices.push(Notice::FellBack(status.message.clone()));
                 }
-                Some(status) => self.nack(kind, &push, &status.message, scope, &mut effect, out),
+                Some(status) => {
+                    out.notices.extend(self.nack(kind, &push, &status.message, scope, &mut effect));
+                }
             }
         }
         self.settle(effect, scope.revision, out);
@@ -287,6 +289,9 @@ impl Session {
             if !self.get(kind).wants(&name) {
                 self.of(kind).alone.remove(&name);
                 self.relent(kind, &name, scope, effect);
+                if kind == ResourceType::Route && !self.walks {
+                    scope.drop_suspicions(self.id, &name, effect);
+                }
             }
         }
     }
@@ -354,8 +359,7 @@ impl Session {
             && self.get(self.listeners()).open
             && (!scope.has_tables() || self.get(ResourceType::Route).len() > 0);
         let tries = || {
-            let frozen = self.frozen();
-            let tries = |kind| scope.is_trying(kind, |key| self.can_judge(kind, key, &frozen, scope));
+            let tries = |kind| scope.is_trying(kind, |key| self.can_judge(kind, key, scope));
             scope.has_trials() && ResourceType::ALL.into_iter().any(tries)
         };
         if !complete || tries() {
@@ -363,7 +367,8 @@ impl Session {
         }
         let dirty = ResourceType::ALL.into_iter().flat_map(|kind| {
             let counts = move |name: &ArcStr| !self.is_postponed(kind, name, scope);
-            let dirty = self.get(kind).dirty.iter().filter(move |(name, _)| counts(name));
+            let state = self.get(kind);
+            let dirty = state.dirty.iter().chain(&state.held_back).filter(move |(name, _)| counts(name));
             dirty.map(|(_, mark)| mark.revision)
         });
         let pushes = self.types.iter().filter_map(|one| one.inflight.as_ref());
@@ -373,29 +378,15 @@ impl Session {
         Some(owed.map_or(scope.revision, |first| Revision(first.0.saturating_sub(1))))
     }
 
-    /// Route tables of which it is not known what the proxy has, or that it lacks though others took them: what comes
-    /// with these it refuses, whatever it is.
-    pub(super) fn frozen(&self) -> Vec<ArcStr> {
-        let routes = self.get(ResourceType::Route);
-        let inherited = routes.sent.iter().filter(|(_, sent)| sent.inherited).map(|(name, _)| name);
-        inherited.chain(routes.refused.keys()).cloned().collect()
-    }
-
-    /// True if the proxy can tell whether a piece is good.
-    pub(super) fn can_judge(
-        &self,
-        kind: ResourceType,
-        key: &XdsKey,
-        frozen: &[ArcStr],
-        scope: &Scope,
-    ) -> bool {
-        match kind {
-            ResourceType::Route => {
-                let wants = self.walks || self.get(kind).wants(&key.name);
-                wants && !frozen.iter().any(|table| scope.may_have(table, key))
-            }
-            kind => self.get(kind).wants(&key.name),
+    /// True if the proxy can tell whether a piece is good. It cannot if it lacks a table with it, though others took
+    /// that, or must not have it now.
+    pub(super) fn can_judge(&self, kind: ResourceType, key: &XdsKey, scope: &Scope) -> bool {
+        let state = self.get(kind);
+        if kind != ResourceType::Route {
+            return state.wants(&key.name);
         }
+        let mut lacks = state.held_back.keys().chain(state.refused.keys());
+        (self.walks || state.wants(&key.name)) && !lacks.any(|table| scope.may_have(table, key))
     }
 
     /// True while the proxy serves older listeners or routes than the scope does.

@@ -51,6 +51,8 @@ pub(crate) struct Subscriptions {
     pub(crate) refused: FxHashMap<ArcStr, Refused>,
     /// Names to send in pushes of their own: one of them was refused, though others took all of them.
     pub(crate) alone: FxHashSet<ArcStr>,
+    /// Route tables that do not go out as they are now: the proxy keeps what it brought along.
+    pub(crate) held_back: BTreeMap<ArcStr, Mark>,
     /// Route tables that the proxy accepted and still watches, also those that there are no more.
     pub(crate) tables: FxHashMap<ArcStr, Arc<TableVersion>>,
 }
@@ -96,6 +98,13 @@ impl Subscriptions {
     /// Notes that a name must be compared with the scope.
     pub(crate) fn touch(&mut self, name: &ArcStr, mark: Mark) {
         self.dirty.entry(name.clone()).and_modify(|old| *old = old.merged(mark)).or_insert(mark);
+    }
+
+    /// What was held back is compared with the scope once more.
+    pub(crate) fn dirty_again(&mut self) {
+        for (name, mark) in std::mem::take(&mut self.held_back) {
+            self.touch(&name, mark);
+        }
     }
 
     /// Takes in the subscriptions of a request. Not those of the answer that it may also be.

@@ -10,6 +10,7 @@ use proto::ArcStr;
 
 use super::{session::Mark, subscriptions::Subscriptions};
 use crate::{
+    quarantine::ProxyId,
     resource::ResourceType,
     scope::{Offer, Scope},
     tables::{Change, Had, TableVersion},
@@ -25,7 +26,7 @@ pub(super) struct Turns {
 
 impl Turns {
     /// The turns of the tables that the proxy is owed.
-    pub(super) fn of(kind: ResourceType, state: &Subscriptions, scope: &Scope) -> Turns {
+    pub(super) fn of(kind: ResourceType, proxy: ProxyId, state: &Subscriptions, scope: &Scope) -> Turns {
         let mut turns = Turns::default();
         if kind != ResourceType::Route || state.dirty.len() < 2 {
             return turns;
@@ -33,7 +34,7 @@ impl Turns {
         let mut owed: BTreeMap<&str, Vec<(&ArcStr, Arc<TableVersion>)>> = BTreeMap::new();
         for (name, mark) in &state.dirty {
             let Some(routes) = lookup::routes_of(name) else { continue };
-            let table = state.owed_table(name, *mark, scope);
+            let table = state.owed_table(name, *mark, proxy, scope);
             owed.entry(routes).or_default().extend(table.map(|table| (name, table)));
         }
         for (routes, owed) in owed {
@@ -94,12 +95,18 @@ impl Turns {
 
 impl Subscriptions {
     /// A table as it is now, if the proxy does not have it so and would take it.
-    fn owed_table(&self, name: &ArcStr, mark: Mark, scope: &Scope) -> Option<Arc<TableVersion>> {
+    fn owed_table(
+        &self,
+        name: &ArcStr,
+        mark: Mark,
+        proxy: ProxyId,
+        scope: &Scope,
+    ) -> Option<Arc<TableVersion>> {
         let kind = ResourceType::Route;
         let Offer::Ready { version, .. } = scope.offer(kind, name) else { return None };
         let sent = self.sent.get(name);
         let has = sent.is_some_and(|sent| sent.version == Some(version)) && !mark.forced;
-        let is_kept = sent.is_some_and(|sent| sent.inherited) && scope.leaves_out(kind, name);
+        let is_kept = self.is_held_back(kind, name, proxy, scope);
         let is_owed = self.wants(name) && !has && !self.refuses(name, version) && !is_kept;
         scope.table(name).filter(|_| is_owed).cloned()
     }

@@ -11,7 +11,7 @@ use proptest::{
 };
 
 use envoy::Words;
-use world::{CLUSTERS, HOSTS, LISTENERS, Quality, Thing, World};
+use world::{CLUSTERS, Edit, HOSTS, LISTENERS, Quality, Thing, World};
 
 const CASES: u32 = 1000;
 
@@ -23,13 +23,15 @@ fn seed() -> RngSeed {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Write(Vec<(Thing, Quality, u8)>),
+    Write(Vec<Edit>),
     Port(usize, u8, bool),
     Read(usize),
     Receive(usize),
     Wake(usize),
     Reconnect(usize, bool),
-    RestartServer,
+    /// The Envoys stay, and these edits are made meanwhile.
+    RestartServer(Vec<Edit>),
+    RestartAll,
     Settle,
 }
 
@@ -43,7 +45,7 @@ fn thing() -> impl Strategy<Value = Thing> {
     ]
 }
 
-fn edit() -> impl Strategy<Value = (Thing, Quality, u8)> {
+fn edit() -> impl Strategy<Value = Edit> {
     let quality = prop_oneof![
         5 => Just(Quality::Good),
         4 => Just(Quality::Bad),
@@ -61,7 +63,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0..3usize).prop_map(Step::Receive),
         2 => (0..3usize).prop_map(Step::Wake),
         1 => (0..3usize, any::<bool>()).prop_map(|(proxy, fresh)| Step::Reconnect(proxy, fresh)),
-        1 => Just(Step::RestartServer),
+        1 => proptest::collection::vec(edit(), 0..3).prop_map(Step::RestartServer),
+        1 => Just(Step::RestartAll),
         4 => Just(Step::Settle),
     ]
 }
@@ -131,6 +134,20 @@ fn what_was_accepted_before_it_was_suspected_is_not_tried_with_what_is_bad() {
     play(&steps, World::new(&[true, false], Words::Text, 1));
 }
 
+#[test]
+fn a_table_that_waits_for_another_proxys_trial_goes_out_after_it() {
+    let host = |host| Thing::Host(0, host);
+    let steps = [
+        Step::Write(vec![(host(0), Quality::Good, 0), (host(1), Quality::Good, 0)]),
+        Step::RestartServer(vec![(host(3), Quality::Good, 0), (host(0), Quality::Bad, 0)]),
+        Step::Receive(1),
+        Step::Receive(0),
+        Step::Receive(1),
+        Step::Receive(0),
+    ];
+    play(&steps, World::new(&[false, true], Words::Text, 1));
+}
+
 fn play(steps: &[Step], mut world: World) {
     for step in steps {
         match step {
@@ -140,7 +157,8 @@ fn play(steps: &[Step], mut world: World) {
             Step::Receive(proxy) => world.receive(*proxy),
             Step::Wake(proxy) => world.wake(*proxy),
             Step::Reconnect(proxy, fresh) => world.reconnect(*proxy, *fresh),
-            Step::RestartServer => world.restart_server(),
+            Step::RestartServer(edits) => world.restart_server(edits),
+            Step::RestartAll => world.restart_all(),
             Step::Settle => world.settle(),
         }
     }

@@ -39,6 +39,9 @@ pub(super) const LISTENERS: u8 = 2;
 pub(super) const CLUSTERS: u8 = 3;
 pub(super) const HOSTS: u8 = DOMAINS.len() as u8;
 
+/// A thing, and the port if it is a listener.
+pub(super) type Edit = (Thing, Quality, u8);
+
 struct Written {
     thing: Thing,
     quality: Quality,
@@ -138,7 +141,15 @@ impl World {
     }
 
     /// One revision.
-    pub(super) fn write(&mut self, edits: &[(Thing, Quality, u8)]) {
+    pub(super) fn write(&mut self, edits: &[Edit]) {
+        let (mut puts, removes) = self.edit(edits);
+        if self.revision == 0 {
+            puts.extend(headers());
+        }
+        self.publish(&puts, &removes);
+    }
+
+    fn edit(&mut self, edits: &[Edit]) -> (Vec<Put>, Vec<XdsKey>) {
         let (mut puts, mut removes) = (Vec::new(), Vec::new());
         for (index, (thing, quality, port)) in edits.iter().enumerate() {
             if edits[..index].iter().any(|(earlier, ..)| earlier == thing) {
@@ -159,10 +170,7 @@ impl World {
             puts.extend(written.puts());
             self.written.push(written);
         }
-        if self.revision == 0 {
-            puts.extend(headers());
-        }
-        self.publish(&puts, &removes);
+        (puts, removes)
     }
 
     fn publish(&mut self, puts: &[Put], removes: &[XdsKey]) {
@@ -233,20 +241,38 @@ impl World {
         one.envoy.connect();
     }
 
-    /// The server starts anew, with nothing but what is written, and so do the Envoys: what one that stays up keeps
-    /// of before is in `testdata/sessions/restart.txt`.
-    pub(super) fn restart_server(&mut self) {
+    /// The server starts anew, with nothing but what is written, and so do the Envoys.
+    pub(super) fn restart_all(&mut self) {
+        self.forget_all();
+        for proxy in 0..self.proxies.len() {
+            self.reconnect(proxy, true);
+        }
+        self.publish_all();
+    }
+
+    /// The server starts anew, and all has been edited meanwhile; the Envoys keep what they have. Not amid a refused
+    /// push: of that they may have applied a part, and do not say so.
+    pub(super) fn restart_server(&mut self, edits: &[Edit]) {
+        self.settle();
+        self.edit(edits);
+        self.forget_all();
+        for proxy in 0..self.proxies.len() {
+            self.reconnect(proxy, false);
+            // The server does not know any more what was good of a table with others.
+            self.proxies[proxy].had.retain(|had| !matches!(had, Thing::Host(..)));
+        }
+        self.publish_all();
+    }
+
+    fn forget_all(&mut self) {
         self.scope = Scope::new(gateway(), self.table_size);
         self.blamed.clear();
         for (index, proxy) in self.proxies.iter_mut().enumerate() {
             proxy.session = session(proxy.envoy.walks, index);
-            proxy.changes.clear();
-            let taken = std::mem::take(&mut proxy.envoy.taken);
-            proxy.envoy = Envoy::new(proxy.envoy.walks, self.words);
-            proxy.envoy.taken = taken;
-            proxy.had.clear();
-            proxy.envoy.connect();
         }
+    }
+
+    fn publish_all(&mut self) {
         let puts: Vec<Put> = headers().chain(self.written.iter().flat_map(Written::puts)).collect();
         self.publish(&puts, &[]);
     }
