@@ -162,7 +162,8 @@ impl RouteTables {
 
     /// Suspects that are left out, because no version of them is known to be good.
     pub(crate) fn suspects_left_out(&self) -> impl Iterator<Item = PieceId> + '_ {
-        let is_suspect = |id: &&PieceId| self.pieces.get(id).is_some_and(|one| one.verdict() == Verdict::Suspect);
+        let is_suspect =
+            |id: &&PieceId| self.pieces.get(id).is_some_and(|one| one.verdict() == Verdict::Suspect);
         self.left_out.iter().filter(is_suspect).cloned()
     }
 

@@ -189,10 +189,8 @@ impl Nack<'_> {
             return;
         }
         let message = self.message.clone();
-        let (frozen, others): (Vec<&Item>, Vec<&Item>) =
-            items.iter().partition(|item| self.is_frozen(item));
-        let mut suspects =
-            self.scope.suspects_of(others.iter().map(|item| (&item.unproven[..], item.seq)));
+        let (frozen, others): (Vec<&Item>, Vec<&Item>) = items.iter().partition(|item| self.is_frozen(item));
+        let mut suspects = self.scope.suspects_of(others.iter().map(|item| (&item.unproven[..], item.seq)));
         let is_alone = evidence.suspects.len() == 1 && !evidence.is_outdated && self.is_held;
         if is_alone && frozen.is_empty() {
             self.accuse(&suspects);
