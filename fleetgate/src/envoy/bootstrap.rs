@@ -14,6 +14,9 @@ const XDS_CLUSTER: &str = "xds_cluster";
 const XDS_TOKEN: &str = "xds_token";
 /// Connections a proxy accepts before it refuses more: a flood must not end in the kernel's OOM killer.
 const MAX_CONNECTIONS: u32 = 50_000;
+/// Instructions of a regular expression. Envoy's own limit of 100 is less than a few words with `|` between them need;
+/// this is enough for the longest value that the API takes.
+const MAX_REGEX_PROGRAM: u32 = 32_768;
 
 /// Statistics that are kept. Envoy makes dozens a cluster and route; with thousands of them that is
 /// millions of series, which costs more than the traffic.
@@ -104,6 +107,10 @@ pub(crate) fn bootstrap(gateway: &str, xds: Xds<'_>, module: Module<'_>) -> Valu
         "static_resources": static_resources(xds),
         "stats_config": stats_config(),
         "deferred_stat_options": {"enable_deferred_creation_stats": true},
+        "layered_runtime": {"layers": [{
+            "name": "fleetgate",
+            "static_layer": {"re2.max_program_size.error_level": MAX_REGEX_PROGRAM},
+        }]},
         "overload_manager": {"resource_monitors": [{
             "name": "envoy.resource_monitors.global_downstream_max_connections",
             "typed_config": {

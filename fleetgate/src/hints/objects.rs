@@ -29,7 +29,6 @@ impl Objects {
                     Kind::LISTENER_SET,
                     Kind::SERVICE,
                     Kind::ENDPOINT_SLICE,
-                    Kind::BACKEND_TLS_POLICY,
                 ]
                 .contains(kind);
             if !looked_at {

@@ -1,4 +1,4 @@
-//! Parents that are not there: of routes, ListenerSets, Gateways and policies.
+//! Parents that are not there: of routes, ListenerSets and Gateways.
 
 use proto::{Kind, ResourceKey};
 
@@ -34,16 +34,6 @@ pub(super) fn find(objects: &Objects, hints: &mut Vec<(ResourceKey, Hint)>) {
             let mut hint = no_parent(format!("spec.parentRefs[{index}]"), problem);
             hint.parent_ref = Some(reference.clone());
             hints.push((key.clone(), hint));
-        }
-    }
-    for (key, policy) in objects.all(&Kind::BACKEND_TLS_POLICY) {
-        for (index, reference) in list(&policy["spec"]["targetRefs"]).iter().enumerate() {
-            let target = referred(key, reference, "", "Service");
-            if target.kind == Kind::SERVICE && objects.get(&target).is_none() {
-                let problem = format!("{} does not exist: the policy changes nothing", named(&target));
-                let field = format!("spec.targetRefs[{index}]");
-                hints.push((key.clone(), Hint::new("TargetNotFound", field, problem, CORRECT)));
-            }
         }
     }
 }

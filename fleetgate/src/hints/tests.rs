@@ -63,16 +63,10 @@ fn parents_that_are_not_there_are_told() {
             "",
             parents(json!([{"group": "", "kind": "Service", "name": "x"}])),
         ),
-        event(
-            &Kind::BACKEND_TLS_POLICY,
-            "p",
-            &json!({"spec": {"targetRefs": [{"kind": "Service", "name": "s"}]}}),
-        ),
     ]);
     assert_eq!(
         told,
         [
-            "BackendTLSPolicy p TargetNotFound spec.targetRefs[0]: Service a/s does not exist: the policy changes nothing",
             "GRPCRoute of-set NoMatchingParent spec.parentRefs[0]: Gateway a/gone does not exist, which ListenerSet a/set \
              belongs to",
             "Gateway lost NoSuchClass spec.gatewayClassName: GatewayClass nowhere does not exist: nobody serves this \

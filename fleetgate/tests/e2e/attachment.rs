@@ -99,3 +99,39 @@ async fn to_the_section_and_port_named() {
     let attached = |index: usize| gateway["status"]["listeners"][index]["attachedRoutes"].clone();
     assert_eq!((attached(0), attached(1)), (2.into(), 2.into()), "{gateway}");
 }
+
+/// `ListenerStatus.attachedRoutes`: accepted ones alone count, whatever they are refused for.
+#[tokio::test]
+async fn routes_that_are_not_accepted_do_not_count() {
+    let Some(mut scene) = Scene::open("attached-routes").await else { return };
+    scene.port = free_port();
+    let _backend = scene.backend("v1").await;
+    scene.add(&gateway(
+        &scene.name,
+        "web",
+        &[format!("{{name: http, port: {}, protocol: HTTP}}", scene.port)],
+    ));
+    scene.parent = "{name: web}".to_owned();
+    let matching = |value: &str| {
+        format!(
+            "- matches: [{{path: {{type: RegularExpression, value: '{value}'}}}}]\n  \
+             backendRefs: [{{name: v1, port: 80}}]\n"
+        )
+    };
+    let with_bad_hostname = |name: &str| scene.route_for(name, "[Upper.example.com]", &matching("/x"));
+    let objects = scene.route("good", &matching("/go+d"))
+        + &scene.route("no-regex", &matching("/("))
+        + &scene.route("empty-regex", &matching(""))
+        + &with_bad_hostname("bad-hostname");
+    scene.apply(&objects).await;
+    assert_eq!(scene.get("/goood").await.brief(), (200, "v1".to_owned()));
+    for (route, condition) in [
+        ("no-regex", "Accepted=False UnsupportedValue"),
+        ("empty-regex", "Accepted=False UnsupportedValue"),
+        ("bad-hostname", "Accepted=False NoMatchingListenerHostname"),
+    ] {
+        scene.expect_condition("HTTPRoute", route, "/parents/0", condition).await;
+    }
+    let status = scene.object("Gateway", "web").await.unwrap()["status"].clone();
+    assert_eq!(status["listeners"][0]["attachedRoutes"], 2, "with the one of this test: {status}");
+}

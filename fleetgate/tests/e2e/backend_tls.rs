@@ -129,3 +129,24 @@ async fn another_authority_is_followed() {
     scene.apply(&(authority_map(&scene, "ca", &ours) + &objects)).await;
     scene.expect_status("/v1", 200).await;
 }
+
+/// Aimed at a port that the Service does not have, or at no Service: nothing goes out in plain text instead.
+#[tokio::test]
+async fn a_policy_that_aims_beside_is_told_and_closes_its_service() {
+    let Some(mut scene) = Scene::open("aims-beside").await else { return };
+    let plain = scene.backend("plain").await;
+    let aiming = |at: &str| {
+        policy(&scene, "plain", "ca", "hostname: inner.example.com").replace("name: plain}]", at)
+            + &authority_map(&scene, "ca", &Authority::new())
+    };
+    let route = scene.route("route", &rules(&["plain"]));
+    scene.apply(&(aiming("name: plain, sectionName: htps}]") + &route)).await;
+    assert_eq!(scene.get("/plain").await.status, 500);
+    assert!(plain.seen().is_empty());
+    let target_not_found = "Accepted=False TargetNotFound";
+    scene.expect_condition("BackendTLSPolicy", "plain", "/ancestors/0", target_not_found).await;
+
+    scene.apply(&(aiming("name: plan}]") + &route)).await;
+    assert_eq!(scene.get("/plain").await.brief(), (200, "plain".to_owned()), "no policy is for it");
+    scene.expect_condition("BackendTLSPolicy", "plain", "/ancestors/0", target_not_found).await;
+}

@@ -77,3 +77,27 @@ async fn all_endpoints_of_a_service_are_used_and_changes_followed() {
     let one = shares(&scene, "/", 30).await;
     assert_eq!(percent(&one, "b"), 100.0, "{one:?}");
 }
+
+/// KEP-1669: those that are about to end get requests only where no other is ready, and as long as they serve.
+#[tokio::test]
+async fn endpoints_that_terminate_serve_where_there_are_no_others() {
+    let Some(mut scene) = Scene::open("terminating").await else { return };
+    let [a, b] = [scene.backend("a").await, scene.backend("b").await];
+    let slices = service(&scene.name, "both", "", &[a.addr.port(), b.addr.port()]);
+    let ending = slices.replace("{ready: true}", "{ready: false, serving: true, terminating: true}");
+    let route = scene.route("route", "- backendRefs: [{name: both, port: 80}]\n");
+    scene.apply(&(ending.clone() + &route)).await;
+    let all = shares(&scene, "/", 60).await;
+    assert!(percent(&all, "a") > 5.0 && percent(&all, "b") > 5.0, "{all:?}");
+
+    let last_is_ready = match ending.rsplit_once("{ready: false, serving: true, terminating: true}") {
+        Some((before, after)) => format!("{before}{{ready: true}}{after}"),
+        None => unreachable!("there are two"),
+    };
+    scene.apply(&(last_is_ready + &route)).await;
+    let one = shares(&scene, "/", 30).await;
+    assert_eq!(percent(&one, "b"), 100.0, "{one:?}");
+
+    scene.apply(&(ending.replace("serving: true", "serving: false") + &route)).await;
+    scene.expect_status("/", 503).await;
+}

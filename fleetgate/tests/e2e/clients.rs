@@ -88,3 +88,26 @@ async fn the_server_header_is_the_backends_or_the_routes() {
     assert_eq!(scene.get("/remove").await.header("server"), None);
     assert_eq!(scene.get("/").await.header("server"), None, "the backend has none");
 }
+
+/// RFC 9110, section 9.1: methods that Envoy does not know by itself, as of Vault's clients; and what comes before them.
+#[tokio::test]
+async fn any_method_is_served() {
+    let Some(mut scene) = Scene::open("methods").await else { return };
+    let _backend = scene.backend("v1").await;
+    scene.apply_rules(RULES).await;
+    for method in ["QUERY", "PROPFIND", "LIST", "X-Own"] {
+        // A QUERY must say of which type it is (RFC 10008, section 2).
+        let request = format!(
+            "{method} / HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n",
+            scene.host
+        );
+        let answer = exchange(scene.port, &request).await;
+        assert_eq!(status(&answer), "200", "{method}: {answer}");
+        assert!(answer.contains(&format!("\"method\": \"{method}\"")), "{answer}");
+    }
+    // RFC 9112, section 2.2: an empty line before a request is ignored.
+    let request = format!("\r\nGET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", scene.host);
+    assert_eq!(status(&exchange(scene.port, &request).await), "200");
+    let answer = exchange(scene.port, "G(T / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(status(&answer), "400", "{answer}");
+}

@@ -141,3 +141,19 @@ async fn beside_credentials_nothing_is_answered_with_a_star_or_without_a_value()
     let answer = scene.ask(&Ask::get(&scene.host, "/").header("origin", "https://a.com")).await;
     assert_eq!((answer.status, allowed(&answer, "expose-headers")), (200, None), "{answer:?}");
 }
+
+/// Fetch standard, "CORS protocol and HTTP caches": the answer is one for its origin, also that to a request without one.
+#[tokio::test]
+async fn caches_are_told_that_the_origin_counts() {
+    let Some(mut scene) = Scene::open("cors-vary").await else { return };
+    let _backend = scene.backend("v1").await;
+    scene.apply_rules(RULES).await;
+    let with_origin = |origin: &str| Ask::get(&scene.host, "/strict").header("origin", origin);
+    for request in
+        [with_origin("https://a.com"), with_origin("https://evil.com"), Ask::get(&scene.host, "/open")]
+    {
+        let request = request.header("x-echo-set-header", "vary:accept-encoding");
+        let vary = scene.ask(&request).await.header("vary").unwrap_or_default().to_lowercase();
+        assert_eq!(vary.replace(' ', ""), "accept-encoding,origin", "{request:?}");
+    }
+}

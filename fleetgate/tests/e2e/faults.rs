@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Ask, Instance, Scene, Traffic, until};
+use crate::harness::{Ask, Instance, Scene, Traffic, free_port, gateway, service, until};
 
 const GOOD: &str = "- backendRefs: [{name: v1, port: 80}]\n";
 
@@ -137,4 +137,40 @@ fn line_of(instance: &Instance, file: &str, text: &str) -> u64 {
     let written = std::fs::read_to_string(instance.config().join(file)).unwrap();
     let index = written.lines().position(|line| line.contains(text)).unwrap();
     u64::try_from(index).unwrap() + 1
+}
+
+/// As Helm templates leave them: a field whose value is null is absent, as for an API server.
+#[tokio::test]
+async fn fields_without_a_value_are_no_faults() {
+    let Some(mut scene) = Scene::open("nulls").await else { return };
+    let _backend = scene.backend("v1").await;
+    scene.port = free_port();
+    let gateway =
+        gateway(&scene.name, "web", &[format!("{{name: http, port: {}, protocol: HTTP}}", scene.port)])
+            .replace("protocol: HTTP}", "protocol: HTTP, hostname: , tls: ~, allowedRoutes: null}")
+            .replace("spec:\n", "spec:\n  addresses:\n  infrastructure:\n");
+    scene.parent = "{name: web, sectionName: , port: null}".to_owned();
+    let route = scene.route_for(
+        "route",
+        "",
+        "- name:
+  matches:
+  - path: ~
+    headers:
+    queryParams:
+    method:
+  filters:
+  timeouts:
+    request:
+  retry:
+  backendRefs:
+  - {name: v1, port: 80, weight: , filters: , namespace: }
+",
+    );
+    let ending = service(&scene.name, "ending", "", &[1]).replace("{ready: true}", "");
+    scene.apply(&(gateway + &ending + &route)).await;
+    assert_eq!(scene.ask(&Ask::get("any.example.org", "/")).await.brief(), (200, "v1".to_owned()));
+    scene.expect_healthy_route("route").await;
+    let faults = scene.instance.status().await["faults"].to_string();
+    assert!(!faults.contains("nulls"), "{faults}");
 }

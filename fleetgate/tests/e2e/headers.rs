@@ -123,3 +123,38 @@ async fn of_each_backend() {
     }
     assert_eq!(sides.len(), 2);
 }
+
+/// `HTTPBackendRef.filters` come after the rule's, whether Envoy can do the backend's others on a cluster or not.
+#[tokio::test]
+async fn a_backend_has_the_last_word() {
+    let Some(mut scene) = Scene::open("last-word").await else { return };
+    let _backend = scene.backend("v1").await;
+    let rule = |path: &str, more: &str| {
+        format!(
+            "- matches: [{{path: {{value: {path}}}}}]
+  filters:
+  - {{type: RequestHeaderModifier, requestHeaderModifier: {{set: [{{name: x-set, value: rule}}, {{name: x-gone, value: rule}}]}}}}
+  - {{type: ResponseHeaderModifier, responseHeaderModifier: {{set: [{{name: x-answer, value: rule}}]}}}}
+  backendRefs:
+  - name: v1
+    port: 80
+    filters:
+    - {{type: RequestHeaderModifier, requestHeaderModifier: {{set: [{{name: x-set, value: backend}}], remove: [x-gone]}}}}
+    - {{type: ResponseHeaderModifier, responseHeaderModifier: {{set: [{{name: x-answer, value: backend}}]}}}}
+{more}"
+        )
+    };
+    let rewrite =
+        "    - {type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /new}}}\n";
+    scene.apply_rules(&(rule("/weighted", "") + &rule("/split", rewrite))).await;
+    for path in ["/weighted", "/split"] {
+        let answer = scene.ask(&Ask::get(&scene.host, path).header("x-gone", "client")).await;
+        assert_eq!(answer.header("x-answer").as_deref(), Some("backend"), "{path}");
+        let echo = answer.echo();
+        assert_eq!(
+            (echo.headers["x-set"].join(","), echo.header("x-gone")),
+            ("backend".to_owned(), None),
+            "{path}"
+        );
+    }
+}

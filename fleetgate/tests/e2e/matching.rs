@@ -178,3 +178,60 @@ async fn alternatives() {
     ];
     answers(&scene, &cases).await;
 }
+
+/// As they are in requests when they are matched: RFC 3986, section 6.2.2.2; values of queries in all spellings.
+#[tokio::test]
+async fn what_is_percent_encoded() {
+    let Some(mut scene) = Scene::open("percent-encoded").await else { return };
+    let _backends = [scene.backend("path").await, scene.backend("query").await];
+    scene
+        .apply_rules(
+            "- matches: [{path: {type: Exact, value: '/%7Euser/caf%C3%A9'}}, {path: {value: '/v1%2E0/'}}]
+  backendRefs: [{name: path, port: 80}]
+- matches: [{queryParams: [{name: q, value: 'a b@c'}]}]
+  backendRefs: [{name: query, port: 80}]
+",
+        )
+        .await;
+    for (path, backend) in [
+        ("/~user/caf%C3%A9", "path"),
+        ("/%7euser/caf%C3%A9", "path"),
+        ("/v1.0/x", "path"),
+        ("/v1%2e0", "path"),
+        ("/v1x0", ""),
+        ("/?q=a%20b@c", "query"),
+        ("/?q=a+b%40c", "query"),
+        ("/?q=ab@c", ""),
+    ] {
+        let (status, pod) = scene.get(path).await.brief();
+        let expected = if backend.is_empty() { 404 } else { 200 };
+        assert_eq!((status, pod.as_str()), (expected, backend), "{path}");
+    }
+}
+
+/// Envoy's own limit is 100 instructions.
+#[tokio::test]
+async fn long_expressions_are_taken() {
+    let Some(mut scene) = Scene::open("long-expressions").await else { return };
+    let _backend = scene.backend("v1").await;
+    let words: Vec<String> = (0..100).map(|number| format!("segment{number}")).collect();
+    let expression = format!("/({})/.*", words.join("|"));
+    let long = "x".repeat(1000);
+    scene
+        .apply_rules(&format!(
+            "- matches: [{{path: {{type: RegularExpression, value: '{expression}'}}}}]
+  backendRefs: [{{name: v1, port: 80}}]
+- matches: [{{path: {{value: /query}}, queryParams: [{{name: q, value: '{long}@'}}]}}]
+  backendRefs: [{{name: v1, port: 80}}]
+"
+        ))
+        .await;
+    for (path, status) in [
+        ("/segment99/x".to_owned(), 200),
+        ("/segment100/x".to_owned(), 404),
+        (format!("/query?q={long}%40"), 200),
+        (format!("/query?q={long}"), 404),
+    ] {
+        assert_eq!(scene.get(&path).await.status, status, "{path}");
+    }
+}

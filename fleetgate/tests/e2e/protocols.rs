@@ -7,7 +7,7 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::harness::{Ask, Connection, Scene};
+use crate::harness::{Ask, Connection, Scene, service};
 
 #[tokio::test]
 async fn h2c_backends_are_spoken_to_in_http2() {
@@ -78,4 +78,55 @@ async fn rules_may_have_names() {
     assert_eq!(scene.get("/first").await.echo().pod, "v1");
     assert_eq!(scene.get("/").await.echo().pod, "v2");
     scene.expect_healthy_route("route").await;
+}
+
+/// A backend is a port and a protocol: the same number of UDP, listed first, is another.
+#[tokio::test]
+async fn a_port_of_udp_with_the_same_number_does_not_count() {
+    let Some(mut scene) = Scene::open("udp-first").await else { return };
+    let h2 = scene.backend_with("h2", "kubernetes.io/h2c", Options::named("h2")).await;
+    let slice = service(&scene.name, "both", "", &[h2.addr.port()]);
+    let (_, slice) = slice.split_once("---\napiVersion: discovery").unwrap();
+    let objects = format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: both, namespace: {}}}\nspec:\n  ports:\n\
+         \x20 - {{name: quic, port: 443, protocol: UDP, targetPort: 8443, appProtocol: kubernetes.io/odd}}\n\
+         \x20 - {{name: http, port: 443, protocol: TCP, targetPort: 8080, appProtocol: kubernetes.io/h2c}}\n\
+         \x20 - {{name: udp, port: 444, protocol: UDP}}\n---\napiVersion: discovery{}",
+        scene.name,
+        slice.replace("ports: [", "ports: [{name: quic, port: 1, protocol: UDP}, ")
+    );
+    let rules = "- matches: [{path: {value: /both}}]
+  backendRefs: [{name: both, port: 443}]
+- matches: [{path: {value: /udp}}]
+  backendRefs: [{name: both, port: 444}]
+";
+    scene.apply(&(objects + &scene.route("route", rules))).await;
+    let echo = scene.get("/both").await.echo();
+    assert_eq!((echo.pod.as_str(), echo.proto.as_str()), ("h2", "HTTP/2.0"));
+    assert_eq!(scene.get("/udp").await.status, 500);
+    scene.expect_condition("HTTPRoute", "route", "/parents/0", "ResolvedRefs=False BackendNotFound").await;
+}
+
+/// GEP-1911, "Supporting Protocols": what says that it speaks TLS is never asked in plain text.
+#[tokio::test]
+async fn a_backend_that_speaks_tls_needs_a_policy() {
+    let Some(mut scene) = Scene::open("says-tls").await else { return };
+    let wss = scene.backend_with("wss", "kubernetes.io/wss", Options::named("wss")).await;
+    let https = scene.backend_with("https", "https", Options::named("https")).await;
+    scene
+        .apply_rules(
+            "- matches: [{path: {value: /wss}}]
+  backendRefs: [{name: wss, port: 80}]
+- matches: [{path: {value: /https}}]
+  backendRefs: [{name: https, port: 80}]
+",
+        )
+        .await;
+    for (path, backend) in [("/wss", &wss), ("/https", &https)] {
+        assert_eq!(scene.get(path).await.status, 500, "{path}");
+        assert!(backend.seen().is_empty(), "{path}");
+    }
+    scene
+        .expect_condition("HTTPRoute", "route", "/parents/0", "ResolvedRefs=False UnsupportedProtocol")
+        .await;
 }

@@ -111,3 +111,46 @@ async fn open_connections_stay_when_another_route_comes() {
     eventually(&scene, &authority, "second.example.com").await;
     assert_eq!(open.ask(&Ask::get("first.example.com", "/after")).await.unwrap().status, 200);
 }
+
+/// `GatewaySpec.listeners`, "Distinct Listeners": told apart by server name, the most specific hostname first; a request
+/// for the other listener's host over a connection of the first is misdirected.
+#[tokio::test]
+async fn tls_is_passed_through_beside_https_on_one_port() {
+    let Some(mut scene) = Scene::open("tls-https").await else { return };
+    let authority = Authority::new();
+    let _plain = scene.backend("plain").await;
+    let _tls = tls_backend(&mut scene, "tls", &authority, &["pass.example.com", "*.example.org"]).await;
+    scene.port = free_port();
+    let https = format!(
+        "{{name: https, port: {}, protocol: HTTPS, hostname: '*.example.com', \
+         tls: {{certificateRefs: [{{name: cert}}]}}}}",
+        scene.port
+    );
+    let listeners = [
+        https,
+        listener("pass", scene.port, "pass.example.com", "{mode: Passthrough}"),
+        format!("{{name: rest, port: {}, protocol: TLS, tls: {{mode: Passthrough}}}}", scene.port),
+    ];
+    scene.parent = "{name: web, sectionName: https}".to_owned();
+    let objects = certificate_secret(&scene.name, "cert", &authority.issue(&["*.example.com"]))
+        + &gateway(&scene.name, "web", &listeners)
+        + &scene.route_for("web", "[]", "- backendRefs: [{name: plain, port: 80}]\n")
+        + &route(&scene, "pass", "pass.example.com", "{name: tls, port: 80}")
+        + &route(&scene, "rest", "a.example.org", "{name: tls, port: 80}");
+    scene.write(&objects);
+    for (sni, backend) in [("a.example.com", "plain"), ("pass.example.com", "tls"), ("a.example.org", "tls")]
+    {
+        let echo = eventually(&scene, &authority, sni).await.echo();
+        let of_the_backend = echo.tls.and_then(|tls| tls.sni);
+        let passed = (backend == "tls").then(|| sni.to_owned());
+        assert_eq!((echo.pod.as_str(), of_the_backend), (backend, passed), "{sni}");
+    }
+    let (mut reused, _) = Connection::tls(scene.port, "a.example.com", authority.der(), "h2").await.unwrap();
+    for (host, status) in [("a.example.com", 200), ("pass.example.com", 421), ("a.example.org", 421)] {
+        assert_eq!(reused.ask(&Ask::get(host, "/")).await.unwrap().status, status, "{host}");
+    }
+    for place in ["/listeners/0", "/listeners/1", "/listeners/2"] {
+        scene.expect_condition("Gateway", "web", place, "Programmed=True Programmed").await;
+        scene.expect_condition("Gateway", "web", place, "Conflicted=False NoConflicts").await;
+    }
+}

@@ -50,17 +50,20 @@ fn backend(key: &BackendKey, cx: &mut Cx<'_>) -> BackendIr {
         );
         return BackendIr::Unresolved { reason: literal!("UnsupportedProtocol"), message: message.into() };
     };
-    let policy = policy_of(cx, &service_key, &port.name);
+    let policy = policy_of(cx, &service_key, service, &port.name);
     let tls = match &policy {
-        None if any_policy_is_beside(cx, &service_key, service) => UpstreamTls::Closed,
-        None => UpstreamTls::Plain,
-        Some(policy) => tls(cx, policy).map_or(UpstreamTls::Closed, |tls| UpstreamTls::Tls(tls.ir)),
+        Policy::None => UpstreamTls::Plain,
+        Policy::Beside => UpstreamTls::Closed,
+        Policy::InForce(policy) => {
+            tls(cx, policy).map_or(UpstreamTls::Closed, |tls| UpstreamTls::Tls(tls.ir))
+        }
     };
     let gateways = to_gateways::of(cx, &service_key, service, &port.name);
     BackendIr::Usable {
         port_name: port.name.clone(),
         protocol,
-        policy: policy.map(|policy| policy.name),
+        says_tls: says_tls(port),
+        policy: policy.name(),
         tls,
         gateways,
     }
@@ -74,6 +77,11 @@ fn protocol(port: &ServicePort) -> Result<Option<UpstreamProtocol>, ()> {
         other if other.starts_with("kubernetes.io/") => Err(()),
         _ => Ok(None),
     }
+}
+
+/// True if a port's appProtocol is one in TLS.
+fn says_tls(port: &ServicePort) -> bool {
+    matches!(port.app_protocol.as_deref(), Some("kubernetes.io/wss" | "wss" | "https"))
 }
 
 /// A cluster is named after what it is, so that editing a rule never renames it.
@@ -103,33 +111,48 @@ pub(crate) fn cluster_of(gateway: &ResourceKey, cluster_name: &str) -> Option<Cl
     Some(ClusterKey { backend, protocol: known.map_or(UpstreamProtocol::Http1, |(protocol, _)| protocol) })
 }
 
+/// What BackendTLSPolicies want of a Service's port.
+enum Policy {
+    None,
+    /// None is for the port, and one aims at a port of the Service that is not there.
+    Beside,
+    InForce(ResourceKey),
+}
+
+impl Policy {
+    fn name(self) -> Option<Name> {
+        match self {
+            Policy::InForce(policy) => Some(policy.name),
+            Policy::None | Policy::Beside => None,
+        }
+    }
+}
+
 /// The TLS policy in force for a port: one that names the port before one for the whole Service, then
 /// the oldest, then the first by name (GEP-713).
-pub(super) fn policy_of(cx: &mut Cx<'_>, service: &ResourceKey, port_name: &ArcStr) -> Option<ResourceKey> {
-    let policies: Vec<_> = cx.members(IndexKey::PoliciesOf(service.clone())).collect();
+fn policy_of(cx: &mut Cx<'_>, key: &ResourceKey, service: &Service, port_name: &ArcStr) -> Policy {
+    let policies: Vec<_> = cx.members(IndexKey::PoliciesOf(key.clone())).collect();
     let mut best: Option<(Reverse<bool>, ArcStr, &ResourceKey)> = None;
-    for key in policies {
-        let Some(policy) = cx.object::<BackendTlsPolicy>(key) else { continue };
-        for target in &policy.spec.target_refs {
-            let applies = target.is_service(&service.name)
-                && target.section_name.as_ref().is_none_or(|section| section == port_name);
-            if applies {
-                let rank =
-                    (Reverse(target.section_name.is_some()), policy.metadata.creation_timestamp.clone(), key);
-                if best.as_ref().is_none_or(|best| rank < *best) {
-                    best = Some(rank);
-                }
+    let mut beside = false;
+    for policy_key in policies {
+        let Some(policy) = cx.object::<BackendTlsPolicy>(policy_key) else { continue };
+        for target in policy.spec.target_refs.iter().filter(|target| target.is_service(&key.name)) {
+            beside |= policy_target::is_beside(target, service);
+            if target.section_name.as_ref().is_some_and(|section| section != port_name) {
+                continue;
+            }
+            let created = policy.metadata.creation_timestamp.clone();
+            let rank = (Reverse(target.section_name.is_some()), created, policy_key);
+            if best.as_ref().is_none_or(|best| rank < *best) {
+                best = Some(rank);
             }
         }
     }
-    best.map(|(_, _, key)| key.clone())
-}
-
-/// True if a policy aims at a port of the Service that is not there.
-fn any_policy_is_beside(cx: &mut Cx<'_>, key: &ResourceKey, service: &Service) -> bool {
-    let policies: Vec<_> = cx.members(IndexKey::PoliciesOf(key.clone())).collect();
-    let mut policies = policies.into_iter().filter_map(|policy| cx.object::<BackendTlsPolicy>(policy));
-    policies.any(|policy| policy_target::any_is_beside(&policy, key, service))
+    match best {
+        Some((_, _, policy)) => Policy::InForce(policy.clone()),
+        None if beside => Policy::Beside,
+        None => Policy::None,
+    }
 }
 
 /// What a policy gives.

@@ -93,14 +93,33 @@ pub(super) fn resolve(
     };
     let cluster = ClusterKey { backend, protocol };
     let no_grpc = matches!(speak, Speak::Grpc) && said == Some(UpstreamProtocol::Http1);
+    // A TCPRoute's clients may speak TLS themselves.
+    let is_ours = cluster.protocol != UpstreamProtocol::Passthrough && owner.kind != Kind::TCP_ROUTE;
     let usable = match node {
-        Some(Value::Backend(ir)) => usable(&ir.clone(), &cluster, no_grpc),
-        _ => Err(missing(cx, &cluster.backend)),
+        Some(Value::Backend(ir)) if is_ours && lacks_tls(ir) => {
+            let remedy = "create a BackendTLSPolicy for the Service, or correct its appProtocol".to_owned();
+            let (name, port) = (cluster.backend.service().namespaced_name(), cluster.backend.port);
+            let problem =
+                format!("Service {name} has port {port} speak TLS, and no BackendTLSPolicy is for it");
+            let (reason, field) = (literal!("UnsupportedProtocol"), field.to_owned());
+            Err(Unresolved { reason, field, problem, remedy })
+        }
+        Some(Value::Backend(ir)) => {
+            usable(&ir.clone(), &cluster, no_grpc).map_err(|flaw| unresolved(field, flaw))
+        }
+        _ => Err(unresolved(field, missing(cx, &cluster.backend))),
     };
-    let remedy = "create the Service or correct the reference".to_owned();
-    let usable =
-        usable.map_err(|(reason, problem)| Unresolved { reason, field: field.to_owned(), problem, remedy });
     Target { cluster: Some(cluster), usable, gateways }
+}
+
+fn unresolved(field: &str, (reason, problem): (ArcStr, String)) -> Unresolved {
+    let remedy = "create the Service or correct the reference".to_owned();
+    Unresolved { reason, field: field.to_owned(), problem, remedy }
+}
+
+/// True if a backend says that it speaks TLS and would get plain text (GEP-1911: with a BackendTLSPolicy only).
+fn lacks_tls(ir: &BackendIr) -> bool {
+    matches!(ir, BackendIr::Usable { says_tls: true, tls: UpstreamTls::Plain, .. })
 }
 
 /// The cluster's name, or what is wrong and the reason for it.

@@ -45,8 +45,9 @@ pub(super) fn find(
     }
 }
 
-/// What of the others a listener conflicts with, if anything: the same name, another protocol on its port, or its
-/// own hostname there.
+/// What of the others a listener conflicts with, if anything: the same name, a protocol on its port that nothing tells
+/// from its own, or its own hostname there. HTTPS and TLS go together, told apart by the server name: they are distinct
+/// by "Distinct Listeners" of `GatewaySpec.listeners`, and compatible here.
 fn conflict<'a>(
     listener: &ListenerIr,
     mut others: impl Iterator<Item = &'a ListenerIr> + Clone,
@@ -56,24 +57,32 @@ fn conflict<'a>(
         let problem = format!("another listener is named {} too", listener.name);
         return Some(Conflict { reason: literal!("HostnameConflict"), field: "name", problem });
     }
-    if let Some(other) = on_port.clone().find(|other| other.scheme != listener.scheme) {
+    let excludes = |other: &&ListenerIr| match (listener.scheme, other.scheme) {
+        (Some(scheme), Some(other)) => !scheme.shares_ports_with(other),
+        (scheme, other) => scheme != other,
+    };
+    if let Some(other) = on_port.clone().find(excludes) {
         let problem = format!("{} has another protocol on port {}", called(other, listener), other.port);
         return Some(Conflict { reason: literal!("ProtocolConflict"), field: "protocol", problem });
     }
     let other = on_port.find(|other| other.hostname == listener.hostname)?;
-    let problem = format!("{} has the same port, protocol and hostname", called(other, listener));
+    let same =
+        if other.scheme == listener.scheme { "port, protocol and hostname" } else { "port and hostname" };
+    let problem = format!("{} has the same {same}", called(other, listener));
     Some(Conflict { reason: literal!("HostnameConflict"), field: "hostname", problem })
 }
 
-/// HTTPS listeners whose hostnames overlap may get each other's requests over a reused connection;
-/// those are answered 421 (GEP-3567).
+/// HTTPS listeners whose hostnames overlap with those of others of their port may get requests of these over a reused
+/// connection; those are answered 421 (GEP-3567).
 pub(super) fn mark_overlaps(listeners: &mut [ListenerIr]) {
-    let is_tls = |l: &ListenerIr| l.scheme == Some(Scheme::Https) && l.accepted.holds;
+    let is_tls = |l: &ListenerIr| l.scheme.is_some_and(Scheme::is_tls) && l.accepted.holds;
+    let is_https = |l: &ListenerIr| l.scheme == Some(Scheme::Https);
     let overlaps: Vec<Option<Verdict>> = listeners
         .iter()
         .map(|listener| {
             let other = listeners.iter().filter(|_| is_tls(listener)).find(|other| {
                 is_tls(other)
+                    && (is_https(other) || is_https(listener))
                     && !other.is(listener)
                     && other.port == listener.port
                     && hostname::intersection(&other.hostname, &listener.hostname).is_some()

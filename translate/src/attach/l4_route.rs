@@ -7,7 +7,7 @@ use proto::{Fault, Kind, ObjectStatus, ResourceKey};
 
 use super::health::{Health, invalid, with_report};
 use super::parent::{self, Attempt};
-use super::{Problem, RuleCx, fault};
+use super::{Problem, RuleCx, fault, rule};
 use crate::engine::{Cx, Output};
 use crate::graph::{ClusterKey, IndexKey, L4Backend, L4RouteIr, NodeKey, UpstreamProtocol, Value};
 use crate::model::{TcpRoute, TlsRoute, TlsSpec};
@@ -127,7 +127,7 @@ fn reach(
             rule_cx.refuse(&field, "leads back to the Gateway of the route", remedy);
             cluster = None;
         }
-        let weight = backend.weight.unwrap_or(1);
+        let weight = rule::weight(&mut rule_cx, backend, &field);
         if weight > 0 {
             backends.push(L4Backend { weight, cluster });
         }

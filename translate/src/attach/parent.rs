@@ -38,7 +38,8 @@ pub(super) fn attempts(
 ) -> Vec<Attempt> {
     let hostnames = valid(route, hostnames, faults);
     let parents = parents.iter().enumerate();
-    parents.filter_map(|(index, parent)| attach(route, index, parent, &hostnames, cx, faults)).collect()
+    let hostnames = hostnames.as_deref();
+    parents.filter_map(|(index, parent)| attach(route, index, parent, hostnames, cx, faults)).collect()
 }
 
 /// What there is to say of a route that wants to attach to default Gateways (GEP-3793, experimental channel).
@@ -48,8 +49,8 @@ pub(super) fn default_gateways(route: &ResourceKey, scope: Option<&str>) -> Opti
     Some(fault(route, "spec.useDefaultGateways", problem, "name the Gateways in spec.parentRefs"))
 }
 
-/// Hostnames without the invalid ones. If none is left of some, the route matches no host at all.
-fn valid(route: &ResourceKey, written: &[ArcStr], faults: &mut Vec<Fault>) -> Vec<ArcStr> {
+/// Hostnames without the invalid ones; none if there are some and none of them is valid: then the route matches no host.
+fn valid(route: &ResourceKey, written: &[ArcStr], faults: &mut Vec<Fault>) -> Option<Vec<ArcStr>> {
     let mut good = Vec::new();
     for (index, name) in written.iter().enumerate() {
         match hostname::problem(name) {
@@ -62,11 +63,7 @@ fn valid(route: &ResourceKey, written: &[ArcStr], faults: &mut Vec<Fault>) -> Ve
             )),
         }
     }
-    if good.is_empty() && !written.is_empty() {
-        // No listener has this hostname, so the route attaches nowhere.
-        good.push(literal!("."));
-    }
-    good
+    (written.is_empty() || !good.is_empty()).then_some(good)
 }
 
 /// Tries to attach to one parent; none if the parent is not ours to speak of.
@@ -74,7 +71,7 @@ fn attach(
     route: &ResourceKey,
     index: usize,
     parent: &ParentRef,
-    hostnames: &[ArcStr],
+    hostnames: Option<&[ArcStr]>,
     cx: &mut Cx<'_>,
     faults: &mut Vec<Fault>,
 ) -> Option<Attempt> {
@@ -129,7 +126,7 @@ fn listeners_of<'g>(
     parent: &ParentRef,
     owner: &'g ResourceKey,
     gateway: &'g GatewayIr,
-    hostnames: &[ArcStr],
+    hostnames: Option<&[ArcStr]>,
     cx: &mut Cx<'_>,
 ) -> Result<Vec<(&'g ListenerIr, Domains)>, (ArcStr, String)> {
     let named: Vec<_> = gateway
@@ -155,6 +152,9 @@ fn listeners_of<'g>(
         );
         return Err((literal!("NotAllowedByListeners"), message));
     }
+    let Some(hostnames) = hostnames else {
+        return Err((literal!("NoMatchingListenerHostname"), "no hostname of the route is valid".to_owned()));
+    };
     let matching: Vec<_> = allowing
         .into_iter()
         .map(|listener| (listener, domains(listener, hostnames)))

@@ -4,7 +4,7 @@ use proto::{Fault, Kind, ResourceKey};
 
 use super::fault;
 use crate::engine::Cx;
-use crate::model::{BackendTlsPolicy, Service, ServicePort, TargetRef};
+use crate::model::{Service, ServicePort, TargetRef};
 
 /// The Service that a target names; none if it is of another kind.
 pub(super) fn service(policy: &ResourceKey, target: &TargetRef) -> Option<ResourceKey> {
@@ -39,14 +39,9 @@ pub(super) fn missing(
     Some(fault(policy, format!("{field}.sectionName"), problem, remedy))
 }
 
-/// True if a policy aims at a port of a Service that is not there. Nobody knows which one is meant, so none of those
-/// that no other policy is for may be spoken to in plain text.
-pub(super) fn any_is_beside(policy: &BackendTlsPolicy, key: &ResourceKey, service: &Service) -> bool {
-    let mut targets = policy.spec.target_refs.iter();
-    targets.any(|target| target.is_service(&key.name) && is_beside(target, service))
-}
-
-fn is_beside(target: &TargetRef, service: &Service) -> bool {
+/// True if a target is a port of its Service that is not there. Nobody knows which one is meant, so none of those that
+/// no other policy is for may be spoken to in plain text.
+pub(super) fn is_beside(target: &TargetRef, service: &Service) -> bool {
     let section = target.section_name.as_ref();
     section.is_some_and(|section| !ports(service).any(|port| port.name == *section))
 }

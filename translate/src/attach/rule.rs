@@ -2,9 +2,12 @@
 
 use proto::ArcStr;
 
-use super::{RuleCx, grpc};
+use super::{RuleCx, grpc, path};
 use crate::features::{self, At, FeatureIr};
-use crate::model::{Match, NameMatch, PathMatch, Rpc, Rule};
+use crate::model::{BackendRef, Match, NameMatch, PathMatch, Rpc, Rule};
+
+/// Largest weight of a backend (`BackendRef.weight`).
+const HEAVIEST: u32 = 1_000_000;
 
 /// A rule, ready to be written.
 #[derive(Clone, Debug)]
@@ -42,7 +45,7 @@ pub(super) fn resolve(index: usize, rule: &Rule, cx: &mut RuleCx<'_, '_>) -> Rul
         check_match(cx, &format!("{field}.matches[{number}]"), matched);
         // A match that cannot be expressed matches nothing; the rule's others still do.
         if cx.refusals() == refusals {
-            matches.push((rank(matched), matched.clone()));
+            matches.push((rank(matched), in_normal_form(matched)));
         }
     }
     let refusals = cx.refusals();
@@ -68,12 +71,22 @@ fn backends(field: &str, rule: &Rule, cx: &mut RuleCx<'_, '_>) -> Vec<BackendUse
         let at = At { field, filters: &backend.filters, rule, backend: true };
         features::check_filters(cx, &at);
         let features = features::resolve(cx, &at);
-        let weight = backend.weight.unwrap_or(1);
+        let weight = weight(cx, backend, &at.field);
         if weight > 0 {
             backends.push(BackendUse { weight, cluster, features });
         }
     }
     backends
+}
+
+/// The share of a backend. Envoy adds those of a rule up in 32 bits.
+pub(super) fn weight(cx: &mut RuleCx<'_, '_>, backend: &BackendRef, field: &str) -> u32 {
+    let weight = backend.weight.unwrap_or(1);
+    if weight > HEAVIEST {
+        let problem = format!("is more than {HEAVIEST}");
+        cx.refuse(format!("{field}.weight"), problem, "make the weights of the rule smaller");
+    }
+    weight.min(HEAVIEST)
 }
 
 /// Precedence; a GRPCRoute's matches go before those of HTTPRoutes with the same hostname, which would hide
@@ -125,14 +138,22 @@ fn check_match(cx: &mut RuleCx<'_, '_>, field: &str, matched: &Match) {
 fn check_path(cx: &mut RuleCx<'_, '_>, path_field: String, path: &PathMatch) {
     match path.kind.as_str() {
         "Exact" | "PathPrefix" => {
-            let bad =
-                ["//", "/./", "/../", "%2f", "%2F", "#", "?"].iter().find(|part| path.value.contains(**part));
+            let bad = ["//", "/./", "/../", "%2f", "%2F", "#", "?"];
+            let bad = bad.iter().find(|part| path.value.contains(**part));
+            let bad = bad.or_else(|| ["/.", "/.."].iter().find(|end| path.value.ends_with(**end)));
             if !path.value.starts_with('/') || path.value.len() > 1024 {
                 let problem = format!("{:?} does not begin with / or is longer than 1024 bytes", path.value);
                 cx.refuse(format!("{path_field}.value"), problem, "write an absolute path");
             } else if let Some(bad) = bad {
                 let problem = format!("{:?} contains {bad:?}", path.value);
                 cx.refuse(format!("{path_field}.value"), problem, "write the path in its normal form");
+            } else if !path::is_valid(&path.value) {
+                let problem = format!("{:?} has characters that no path has as they are", path.value);
+                cx.refuse(
+                    format!("{path_field}.value"),
+                    problem,
+                    "write them as % and two hexadecimal digits",
+                );
             }
         }
         "RegularExpression" => check_regex(cx, format!("{path_field}.value"), &path.value),
@@ -141,6 +162,15 @@ fn check_path(cx: &mut RuleCx<'_, '_>, path_field: String, path: &PathMatch) {
             cx.refuse(format!("{path_field}.type"), problem, "use Exact, PathPrefix or RegularExpression");
         }
     }
+}
+
+/// The match for requests as they are matched: in their normal form.
+fn in_normal_form(matched: &Match) -> Match {
+    let mut matched = matched.clone();
+    if matched.path.kind != "RegularExpression" {
+        matched.path.value = path::in_normal_form(&matched.path.value).into();
+    }
+    matched
 }
 
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
@@ -166,6 +196,9 @@ fn check_condition(cx: &mut RuleCx<'_, '_>, field: &str, condition: &NameMatch) 
 /// Envoy's RE2 and this parser agree on what a regular expression is, but for rarities that Envoy then
 /// refuses itself.
 pub(super) fn check_regex(cx: &mut RuleCx<'_, '_>, field: String, regex: &str) {
+    if regex.is_empty() {
+        return cx.refuse(field, "is empty, which matches no request", "write an expression, such as .*");
+    }
     if let Err(error) = regex_syntax::parse(regex) {
         let text = error.to_string();
         let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();

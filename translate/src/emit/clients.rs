@@ -11,12 +11,13 @@ pub(super) const UPGRADE: &str = "websocket";
 /// a hostname have them, and no name that anybody can have is made of it (RFC 2606).
 const NO_HOST: &str = "unnamed.invalid";
 
-/// HTTP/1.0 is served. An offer to upgrade to a protocol that is not spoken here, as of Java's clients to `TLS/1.2`,
+/// HTTP/1.0 is served, and any method (RFC 9110, section 9.1; by HTTP/2 Envoy takes any). An offer to upgrade to a protocol that is not spoken here, as of Java's clients to `TLS/1.2`,
 /// is ignored (RFC 9110, section 7.8), where Envoy answers 403.
 pub(super) fn http1() -> Http1ProtocolOptions {
     let pattern = MatchPattern::SafeRegex(RegexMatcher { regex: other_than(UPGRADE), ..Default::default() });
     Http1ProtocolOptions {
         accept_http_10: true,
+        allow_custom_methods: true,
         default_host_for_http_10: NO_HOST.to_owned(),
         ignore_http_11_upgrade: vec![StringMatcher { match_pattern: Some(pattern), ..Default::default() }],
         ..Default::default()

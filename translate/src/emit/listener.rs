@@ -1,5 +1,5 @@
-//! A port of a Gateway as an Envoy listener: one filter chain for HTTP, one for each HTTPS listener, for a TLS
-//! listener one for each server name, one for TCP.
+//! A port of a Gateway as an Envoy listener: one filter chain for HTTP, one for TCP; or, side by side, one for each
+//! HTTPS listener, and for a TLS listener one for each server name.
 
 use std::time::Duration;
 
@@ -83,8 +83,7 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
         .map(|listener| listener.client_validation.as_ref().map(|ir| validation(ir, cx)))
         .collect();
     for tables in [Tables::Whole, Tables::Walked] {
-        let filter_chains = match is_tls {
-            _ if !opaque.is_empty() => opaque.clone(),
+        let mut filter_chains: Vec<FilterChain> = match is_tls {
             false => http_chain(&serving, tables).into_iter().collect(),
             true => serving
                 .iter()
@@ -92,6 +91,7 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
                 .filter_map(|(listener, validation)| https_chain(listener, validation.as_ref(), tables))
                 .collect(),
         };
+        filter_chains.extend(opaque.iter().cloned());
         let message = Listener { filter_chains, ..message.clone() };
         output.puts.push(put(XdsKey::new(gateway.clone(), tables.listener(), name(port)), &message));
     }
@@ -117,7 +117,7 @@ impl Tables {
 }
 
 fn http_chain(serving: &[&ListenerIr], tables: Tables) -> Option<FilterChain> {
-    let table = serving.first()?.table.as_ref()?;
+    let table = serving.first().filter(|first| first.scheme == Some(Scheme::Http))?.table.as_ref()?;
     Some(FilterChain {
         name: table.to_string(),
         filters: vec![connection_manager(table, tables, listener_filters::of_shared(serving))],
@@ -130,7 +130,7 @@ fn https_chain(
     validation: Option<&Validation>,
     tables: Tables,
 ) -> Option<FilterChain> {
-    let table = listener.table.as_ref()?;
+    let table = listener.table.as_ref().filter(|_| listener.scheme == Some(Scheme::Https))?;
     // For all requests of the chain: their SNI has chosen the listener.
     let own_filters = listener_filters::of_own(listener);
     Some(FilterChain {

@@ -10,6 +10,7 @@ mod l4;
 pub(crate) mod listener;
 mod listener_filters;
 mod loop_guard;
+mod query;
 pub(crate) mod route;
 pub(crate) mod route_table;
 mod scopes;

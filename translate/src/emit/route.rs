@@ -22,7 +22,7 @@ use envoy_types::pb::google::protobuf::UInt32Value;
 use prost::Message;
 use proto::{ArcStr, Kind, ResourceKey, RouteEntry};
 
-use super::loop_guard;
+use super::{loop_guard, query};
 use crate::attach::rule::{BackendUse, RuleIr};
 use crate::features::{EmitAt, FeatureIr};
 use crate::graph::Context;
@@ -93,7 +93,7 @@ fn routes(rule: &RuleIr, at: &EmitAt<'_>) -> Vec<Route> {
     if rule.refused {
         return vec![Route { r#match: matched, action: Some(answer(500)), ..Route::default() }];
     }
-    if !rule.backends.iter().all(fits_weighted_cluster) {
+    if !fits_weighted_clusters(rule) {
         return split_routes(rule, at);
     }
     let action = action(&rule.backends, unroutable(at.matched));
@@ -102,9 +102,15 @@ fn routes(rule: &RuleIr, at: &EmitAt<'_>) -> Vec<Route> {
     vec![route]
 }
 
-fn fits_weighted_cluster(backend: &BackendUse) -> bool {
+/// True if weighted clusters can do what a rule's backends do. Where the rule changes headers too they cannot: Envoy does
+/// the route's changes after a cluster's, and a backend has the last word (`HTTPBackendRef.filters`).
+fn fits_weighted_clusters(rule: &RuleIr) -> bool {
+    let mut of_backends = rule.backends.iter().flat_map(|backend| &backend.features).peekable();
+    if of_backends.peek().is_some() && rule.features.iter().any(FeatureIr::changes_headers) {
+        return false;
+    }
     let mut probe = ClusterWeight::default();
-    backend.features.iter().all(|feature| feature.on_backend(&mut probe))
+    of_backends.all(|feature| feature.on_backend(&mut probe))
 }
 
 fn apply(features: &[FeatureIr], route: &mut Route, at: &EmitAt<'_>) {
@@ -231,7 +237,7 @@ fn route_match(matched: &Match) -> RouteMatch {
             query_parameters.push(QueryParameterMatcher {
                 name: condition.name.to_string(),
                 query_parameter_match_specifier: Some(QueryParameterMatchSpecifier::StringMatch(
-                    string_matcher(condition),
+                    query::string_matcher(condition),
                 )),
             });
         }
@@ -253,7 +259,7 @@ fn header(name: &str, matcher: StringMatcher) -> HeaderMatcher {
     }
 }
 
-fn string_matcher(condition: &NameMatch) -> StringMatcher {
+pub(super) fn string_matcher(condition: &NameMatch) -> StringMatcher {
     match condition.kind.as_deref() {
         Some("RegularExpression") => StringMatcher {
             match_pattern: Some(MatchPattern::SafeRegex(regex(&condition.value))),

@@ -4,6 +4,7 @@
 //! the names of its headers in headers of the preflight (Fetch standard, "CORS-preflight fetch"). It must find the
 //! rule that the request itself would find, so a rule with CORS is matched by such preflights as well.
 
+use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::route::v3::Route;
 use envoy_types::pb::envoy::extensions::filters::http::cors::v3::{Cors as CorsFilter, CorsPolicy as Policy};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
@@ -13,8 +14,9 @@ use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 use envoy_types::pb::google::protobuf::BoolValue;
 use envoy_types::util::pack_any;
 
-use super::{At, EmitAt, Feature, Stage, is_token};
+use super::{At, EmitAt, Feature, Stage, headers, is_token};
 use crate::attach::RuleCx;
+use crate::graph::Scheme;
 use crate::model::{Cors, Match, NameMatch};
 
 const NAME: &str = "envoy.filters.http.cors";
@@ -81,16 +83,19 @@ impl Feature for CorsPolicy {
     }
 
     fn also_matched(policy: &Policy, matched: &Match) -> Vec<Match> {
-        let mut preflights = Vec::new();
-        let announces = !matched.headers.is_empty();
-        let is_own_method = matched.method.as_deref().is_none_or(|method| method == "OPTIONS");
+        let finds_it_anyway =
+            matched.headers.is_empty() && matched.method.as_deref().is_none_or(|method| method == "OPTIONS");
+        if finds_it_anyway && !echoes_headers(policy) {
+            return Vec::new();
+        }
         let preflight = preflight(matched);
+        let mut preflights = Vec::new();
         if echoes_headers(policy) && !names_headers(&preflight) {
             let mut with_headers = preflight.clone();
             with_headers.headers.push(matching(REQUEST_HEADERS, ".+"));
             preflights.push(with_headers);
         }
-        if announces || !is_own_method {
+        if !finds_it_anyway {
             preflights.push(preflight);
         }
         preflights
@@ -103,6 +108,12 @@ impl Feature for CorsPolicy {
             policy.allow_headers.clear();
         }
         route.typed_per_filter_config.insert(NAME.to_owned(), pack_any(policy));
+        // The answer has the request's own origin, or none: caches must not take one for the other.
+        route.response_headers_to_add.push(headers::option(
+            "vary",
+            "Origin",
+            HeaderAppendAction::AppendIfExistsOrAdd,
+        ));
     }
 }
 
@@ -162,8 +173,8 @@ fn check_lists(cx: &mut RuleCx<'_, '_>, field: &str, cors: &Cors) {
     }
 }
 
-/// `*` matches any origin; a host `*.example.com` any host below it, over several labels; a port `*` any
-/// port.
+/// `*` matches any origin; a host `*` any host, and `*.example.com` any below it, over several labels; a port `*` any
+/// port. Without a port it is that of the scheme (`allowOrigins`).
 fn origin_matcher(origin: &str) -> Option<StringMatcher> {
     if origin == "*" {
         return Some(regex(".*".to_owned()));
@@ -179,7 +190,7 @@ fn origin_matcher(origin: &str) -> Option<StringMatcher> {
     }
     let (host, port) = match rest.rsplit_once(':') {
         // Browsers leave out the port that a scheme has anyway (`allowOrigins`).
-        Some((host, port)) if port == default_port(scheme) => (host, None),
+        Some((host, port)) if is_default_port(scheme, port) => (host, None),
         Some((host, port)) if !host.ends_with(':') && !port.contains(']') => (host, Some(port)),
         _ => (rest, None),
     };
@@ -195,7 +206,7 @@ fn origin_matcher(origin: &str) -> Option<StringMatcher> {
         });
     }
     let host = match host.strip_prefix('*') {
-        Some("") => r"[^:/]+(:[0-9]+)?".to_owned(),
+        Some("") => r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/]+)".to_owned(),
         Some(suffix) if suffix.starts_with('.') && !suffix.contains('*') => {
             format!("[^:/]+{}", regex_syntax::escape(suffix))
         }
@@ -211,12 +222,9 @@ fn origin_matcher(origin: &str) -> Option<StringMatcher> {
     Some(regex(format!("{}://{host}{port}", regex_syntax::escape(scheme))))
 }
 
-fn default_port(scheme: &str) -> &'static str {
-    match scheme {
-        "http" => "80",
-        "https" => "443",
-        _ => "",
-    }
+fn is_default_port(scheme: &str, port: &str) -> bool {
+    Scheme::of_uri(&scheme.to_ascii_lowercase())
+        .is_some_and(|scheme| port.parse() == Ok(scheme.default_port()))
 }
 
 fn regex(regex: String) -> StringMatcher {
@@ -239,6 +247,27 @@ mod tests {
     }
 
     #[test]
+    fn a_wildcard_is_any_host_at_the_port_of_the_origin() {
+        for (origin, others) in [
+            ("https://*", ["https://a.com:8443", "http://a.com", "https://", "https://a.com/"]),
+            (
+                "https://*:8443",
+                ["https://a.com", "https://a.com:443", "https://a.com:84430", "https://:8443"],
+            ),
+        ] {
+            let expression = pattern(origin).expect("it is an origin");
+            let expression = regex::Regex::new(&format!("^(?:{expression})$")).expect("it is an expression");
+            let port = origin.strip_prefix("https://*").unwrap_or_default();
+            for host in ["a", "a.example.com", "192.0.2.1", "[2001:db8::1]"] {
+                assert!(expression.is_match(&format!("https://{host}{port}")), "{origin} {host}");
+            }
+            for other in others {
+                assert!(!expression.is_match(other), "{origin} {other}");
+            }
+        }
+    }
+
+    #[test]
     fn origins() {
         assert_eq!(pattern("*").as_deref(), Some(".*"));
         assert_eq!(pattern("https://a.com:8443").as_deref(), Some("=https://a.com:8443"));
@@ -252,7 +281,7 @@ mod tests {
         assert_eq!(pattern("https://[::1]").as_deref(), Some("=https://[::1]"));
         assert_eq!(pattern("https://[::1]:443").as_deref(), Some("=https://[::1]"));
         assert_eq!(pattern("https://[::1]:8443").as_deref(), Some("=https://[::1]:8443"));
-        assert_eq!(pattern("https://*").as_deref(), Some("https://[^:/]+(:[0-9]+)?"));
+        assert_eq!(pattern("HTTPS://a.com:443").as_deref(), Some("=https://a.com"));
         for wrong in [
             "",
             "a.com",

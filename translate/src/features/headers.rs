@@ -14,6 +14,16 @@ pub(super) struct Headers {
     pub(super) remove: Vec<String>,
 }
 
+impl Headers {
+    /// Writes them behind what is written: of that, what they remove is not added any more.
+    pub(super) fn write(&self, add: &mut Vec<HeaderValueOption>, remove: &mut Vec<String>) {
+        let removes = |name: &str| self.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name));
+        add.retain(|option| !option.header.as_ref().is_some_and(|header| removes(&header.key)));
+        add.extend(self.add.iter().cloned());
+        remove.extend(self.remove.iter().cloned());
+    }
+}
+
 /// Reads a modifier of requests or responses. `set` overwrites, `add` appends.
 pub(super) fn resolve(
     cx: &mut RuleCx<'_, '_>,
@@ -50,7 +60,7 @@ pub(super) fn good(cx: &mut RuleCx<'_, '_>, field: String, refusal: Option<Refus
     false
 }
 
-fn option(name: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOption {
+pub(super) fn option(name: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOption {
     HeaderValueOption {
         // A percent sign would begin a command of Envoy's formatter.
         header: Some(HeaderValue {

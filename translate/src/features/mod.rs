@@ -161,6 +161,16 @@ features! {
     url_rewrite::UrlRewriting,
 }
 
+impl FeatureIr {
+    /// True if it changes headers of requests or responses, the host included.
+    pub(crate) fn changes_headers(&self) -> bool {
+        matches!(
+            self,
+            FeatureIr::RequestHeaders(_) | FeatureIr::ResponseHeaders(_) | FeatureIr::UrlRewriting(_)
+        )
+    }
+}
+
 /// Filter types that some feature reads, and that GRPCRoutes may have too.
 const GRPC_FILTERS: &[&str] = &["RequestHeaderModifier", "RequestMirror", "ResponseHeaderModifier"];
 

@@ -45,7 +45,7 @@ impl Feature for RequestRedirect {
     fn resolve(cx: &mut RuleCx<'_, '_>, at: &At<'_>) -> Option<Redirect> {
         let (field, redirect) =
             at.all("RequestRedirect", "requestRedirect", |filter| filter.request_redirect.as_ref()).next()?;
-        if redirect.scheme.as_deref().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
+        if redirect.scheme.as_deref().is_some_and(|scheme| Scheme::of_uri(scheme).is_none()) {
             cx.refuse(format!("{field}.scheme"), "is neither http nor https", "use one of them");
         }
         if let Some(hostname) = &redirect.hostname
@@ -106,11 +106,7 @@ impl Feature for RequestRedirect {
 /// Port of the Location: the one given, else the default of a given scheme, else the listener's; left out
 /// (0) where it is the scheme's default (`HTTPRequestRedirectFilter.port`).
 fn location_port(redirect: &Redirect, at: &EmitAt<'_>) -> u16 {
-    let scheme = match redirect.scheme.as_deref() {
-        Some("http") => Scheme::Http,
-        Some("https") => Scheme::Https,
-        _ => at.context.scheme,
-    };
+    let scheme = redirect.scheme.as_deref().and_then(Scheme::of_uri).unwrap_or(at.context.scheme);
     let port = match (redirect.port, &redirect.scheme) {
         (Some(port), _) => port,
         (None, Some(_)) => scheme.default_port(),

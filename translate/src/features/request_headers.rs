@@ -40,16 +40,14 @@ impl Feature for RequestHeaders {
     }
 
     fn on_route(ir: &Ir, route: &mut Route, _: &EmitAt<'_>) {
-        route.request_headers_to_add.extend(ir.headers.add.iter().cloned());
-        route.request_headers_to_remove.extend(ir.headers.remove.iter().cloned());
+        ir.headers.write(&mut route.request_headers_to_add, &mut route.request_headers_to_remove);
         if let (Some(host), Some(Action::Route(action))) = (&ir.host, &mut route.action) {
             action.host_rewrite_specifier = Some(HostRewriteSpecifier::HostRewriteLiteral(host.clone()));
         }
     }
 
     fn on_backend(ir: &Ir, backend: &mut ClusterWeight) -> bool {
-        backend.request_headers_to_add.extend(ir.headers.add.iter().cloned());
-        backend.request_headers_to_remove.extend(ir.headers.remove.iter().cloned());
+        ir.headers.write(&mut backend.request_headers_to_add, &mut backend.request_headers_to_remove);
         if let Some(host) = &ir.host {
             backend.host_rewrite_specifier =
                 Some(cluster_weight::HostRewriteSpecifier::HostRewriteLiteral(host.clone()));

@@ -26,13 +26,11 @@ impl Feature for ResponseHeaders {
     }
 
     fn on_route(Ir(headers): &Ir, route: &mut Route, _: &EmitAt<'_>) {
-        route.response_headers_to_add.extend(headers.add.iter().cloned());
-        route.response_headers_to_remove.extend(headers.remove.iter().cloned());
+        headers.write(&mut route.response_headers_to_add, &mut route.response_headers_to_remove);
     }
 
     fn on_backend(Ir(headers): &Ir, backend: &mut ClusterWeight) -> bool {
-        backend.response_headers_to_add.extend(headers.add.iter().cloned());
-        backend.response_headers_to_remove.extend(headers.remove.iter().cloned());
+        headers.write(&mut backend.response_headers_to_add, &mut backend.response_headers_to_remove);
         true
     }
 }

@@ -126,8 +126,8 @@ fn header(cx: &mut RuleCx<'_, '_>, field: &str, persistence: &Model) -> Option<A
         let problem = "the end of a session of type Header is not supported";
         cx.refuse(format!("{field}.absoluteTimeout"), problem, "remove it, or use a permanent cookie");
     }
-    let Some(name) = name.filter(|name| is_token(name)) else {
-        cx.refuse(format!("{field}.header.name"), "names no header", "name the header of the session");
+    let Some(name) = name else {
+        cx.refuse(format!("{field}.header.name"), "is missing", "name the header of the session");
         return None;
     };
     // Envoy writes it into answers.

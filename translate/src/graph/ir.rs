@@ -101,6 +101,20 @@ impl Scheme {
         matches!(self, Scheme::Https | Scheme::Tls)
     }
 
+    /// True if listeners of both may have one port: something tells their requests or connections apart, by hostname.
+    pub(crate) fn shares_ports_with(self, other: Scheme) -> bool {
+        self == other || (self.is_tls() && other.is_tls())
+    }
+
+    /// That of a URI, if it is one of HTTP's.
+    pub(crate) fn of_uri(scheme: &str) -> Option<Scheme> {
+        match scheme {
+            "http" => Some(Scheme::Http),
+            "https" => Some(Scheme::Https),
+            _ => None,
+        }
+    }
+
     pub(crate) fn default_port(self) -> u16 {
         match self {
             Scheme::Http | Scheme::Tcp => 80,
@@ -136,7 +150,7 @@ pub(crate) struct ListenerIr {
     pub(crate) filters: Vec<ExternalAuthIr>,
     pub(crate) accepted: Verdict,
     pub(crate) resolved: Verdict,
-    /// Holds if it conflicts with a listener before it.
+    /// Holds if it conflicts with another listener.
     pub(crate) conflicted: Verdict,
     /// Holds if another HTTPS listener of the port may get its requests over a reused connection.
     pub(crate) overlapping: Option<Verdict>,
@@ -197,14 +211,15 @@ impl GatewayIr {
         self.ports.get(&port).copied().unwrap_or(port)
     }
 
-    /// The listener that owns a domain on a port: the one with the most specific hostname.
+    /// The listener that owns a domain on a port, of those that may have the port together: the one with the most
+    /// specific hostname.
     fn owner(&self, scheme: Scheme, port: u16, domain: &str) -> Option<&ListenerIr> {
         self.listeners
             .iter()
             .filter(|listener| {
                 listener.table.is_some()
-                    && listener.scheme == Some(scheme)
                     && listener.port == port
+                    && listener.scheme.is_some_and(|other| other.shares_ports_with(scheme))
                     && covers(&listener.hostname, domain)
             })
             .max_by_key(|listener| specificity(&listener.hostname))
@@ -243,17 +258,19 @@ impl GatewayIr {
 
     /// Domains that each table has whatever routes there are: listeners' own hostnames, so that a less
     /// specific listener's routes do not answer for them, and for HTTPS those of the port's other
-    /// listeners, to be answered 421.
+    /// listeners, of protocol TLS too, to be answered 421.
     pub(crate) fn own_domains(&self) -> Vec<(ArcStr, ArcStr)> {
         let mut domains = Vec::new();
         for listener in &self.listeners {
-            let Some(table) =
-                listener.table.as_ref().filter(|_| listener.scheme.is_some_and(Scheme::is_http))
-            else {
+            let (Some(table), Some(scheme)) = (&listener.table, listener.scheme) else { continue };
+            if !scheme.is_http() {
                 continue;
-            };
+            }
             for other in &self.listeners {
-                if other.table.is_some() && other.port == listener.port && other.scheme == listener.scheme {
+                if other.table.is_some()
+                    && other.port == listener.port
+                    && other.scheme.is_some_and(|other| other.shares_ports_with(scheme))
+                {
                     domains.push((table.clone(), other.hostname.clone()));
                 }
             }
@@ -307,6 +324,8 @@ pub(crate) enum BackendIr {
         port_name: ArcStr,
         /// As the Service has it; none if it leaves that to the routes.
         protocol: Option<UpstreamProtocol>,
+        /// The Service says that it is spoken to in TLS, as `tls` should have it.
+        says_tls: bool,
         /// Name of the policy that `tls` is of.
         policy: Option<Name>,
         tls: UpstreamTls,

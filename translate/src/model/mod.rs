@@ -40,8 +40,8 @@ pub(crate) use gateway_parameters::{GatewayParameters, merge as merge_parameters
 pub(crate) use gateway_tls::{ClientValidation, FrontendTls, Place, ValidationMode};
 pub(crate) use grpc_route::{GrpcMatch, GrpcRoute, GrpcRule, MethodMatch, Rpc};
 pub(crate) use http_route::{
-    Cors, Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathMatch, PathModifier,
-    Redirect, Rule, SessionPersistence, Spec, Timeouts, UrlRewrite,
+    BackendRef, Cors, Filter, Fraction, HeaderFilter, HttpRoute, Match, Mirror, NameMatch, PathMatch,
+    PathModifier, Redirect, Rule, SessionPersistence, Spec, Timeouts, UrlRewrite,
 };
 pub(crate) use l4_route::{TcpRoute, TlsRoute, TlsSpec};
 pub(crate) use listener_filters::ExternalAuth;
