@@ -22,7 +22,7 @@ pub(crate) mod listener_set_status;
 mod namespaces;
 mod parameters;
 pub(crate) mod parent;
-mod path;
+pub(crate) mod path;
 pub(crate) mod policy_status;
 mod policy_target;
 mod proxies;

@@ -1,8 +1,20 @@
 //! Paths that requests are matched with: RFC 3986, sections 3.3 and 6.2.2.2.
 
+/// A path with everything percent-encoded that no path has as it is: it goes into requests and answers.
+pub(crate) fn encoded(path: &str) -> String {
+    let bytes = path.as_bytes();
+    let mut encoded = String::with_capacity(path.len());
+    for (at, &byte) in bytes.iter().enumerate() {
+        match is_good(byte) || (byte == b'%' && octet(bytes, at).is_some()) {
+            true => encoded.push(char::from(byte)),
+            false => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
 /// True if all characters are ones that a path may have, or percent-encoded (`HTTPPathMatch`).
 pub(super) fn is_valid(path: &str) -> bool {
-    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-/._~!$&'()*+,;=:@".contains(&byte);
     let bytes = path.as_bytes();
     bytes.iter().enumerate().all(|(at, &byte)| is_good(byte) || (byte == b'%' && octet(bytes, at).is_some()))
 }
@@ -20,6 +32,10 @@ pub(super) fn in_normal_form(path: &str) -> String {
     normal
 }
 
+fn is_good(byte: u8) -> bool {
+    is_unreserved(byte) || b"/!$&'()*+,;=:@".contains(&byte)
+}
+
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
@@ -33,7 +49,7 @@ fn octet(bytes: &[u8], at: usize) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{in_normal_form, is_valid};
+    use super::{encoded, in_normal_form, is_valid};
 
     #[test]
     fn characters_of_paths() {
@@ -42,6 +58,20 @@ mod tests {
         }
         for bad in ["/a b", "/caf\u{e9}", "/a%", "/a%4", "/a%zz", "/a%+1", "/{a}", "/a\\b", "/a\"", "/[a]"] {
             assert!(!is_valid(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_no_path_has_is_encoded() {
+        for (written, path) in [
+            ("/a%20b/c@d", "/a%20b/c@d"),
+            ("/caf\u{e9}", "/caf%C3%A9"),
+            ("/a\\b|{}\"", "/a%5Cb%7C%7B%7D%22"),
+            ("/100%", "/100%25"),
+            ("/%zz", "/%25zz"),
+        ] {
+            assert_eq!(encoded(written), path);
+            assert!(is_valid(path), "{path}");
         }
     }
 

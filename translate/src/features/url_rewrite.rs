@@ -6,7 +6,7 @@ use envoy_types::pb::envoy::config::route::v3::route_action::HostRewriteSpecifie
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatchAndSubstitute, RegexMatcher};
 
 use super::{At, EmitAt, Feature};
-use crate::attach::RuleCx;
+use crate::attach::{RuleCx, path};
 use crate::model::{Match, PathModifier, UrlRewrite};
 
 pub(crate) struct UrlRewriting;
@@ -38,7 +38,7 @@ impl Feature for UrlRewriting {
             None => {}
             Some(PathRewrite::Prefix(prefix)) => action.prefix_rewrite = prefix,
             Some(PathRewrite::Regex(regex)) => action.regex_rewrite = Some(regex),
-            Some(PathRewrite::Full(path)) => action.regex_rewrite = Some(regex("^/.*$", &literally(&path))),
+            Some(PathRewrite::Full(path)) => action.regex_rewrite = Some(regex("^/.*$", &path)),
         }
     }
 }
@@ -95,7 +95,8 @@ pub(super) fn rewrite_of(path: &PathModifier, matched: &Match) -> Option<PathRew
 }
 
 fn absolute(path: &str) -> String {
-    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
+    let path = path::encoded(path);
+    if path.starts_with('/') { path } else { format!("/{path}") }
 }
 
 fn regex(pattern: &str, substitution: &str) -> RegexMatchAndSubstitute {
@@ -103,9 +104,4 @@ fn regex(pattern: &str, substitution: &str) -> RegexMatchAndSubstitute {
         pattern: Some(RegexMatcher { regex: pattern.to_owned(), ..Default::default() }),
         substitution: substitution.to_owned(),
     }
-}
-
-/// A backslash would refer to a group.
-fn literally(text: &str) -> String {
-    text.replace('\\', "\\\\")
 }
