@@ -107,7 +107,8 @@ fn absolute() -> Vec<Case> {
 fn malformed() -> Vec<Case> {
     vec![
         unknown("HTTP/0.9", raw("GET /")),
-        both("an unknown method", raw("BREW / HTTP/1.1\nhost: h3.example.com"), (400, "")),
+        both("an unknown method", raw("BREW / HTTP/1.1\nhost: h3.example.com"), (302, "h3")),
+        both("a method that is no token", raw("B(W / HTTP/1.1\nhost: h3.example.com"), (400, "")),
         both("no HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", (400, "")),
     ]
 }
