@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::{ArcStr, ContentHash, XdsKey};
+use proto::{ArcStr, ContentHash, XdsKey, XdsKind};
 
 use super::{Effect, Offer, Pushed, Scope, piece_id, resource_of, routes_of};
 use crate::{
@@ -188,6 +188,12 @@ impl Scope {
     pub(crate) fn condemn(&mut self, key: &XdsKey, proxy: ProxyId) {
         self.judge(key, Verdict::Rejected, &mut Vec::new());
         self.quarantine.owners.insert(key.clone(), proxy);
+    }
+
+    /// True if tables are served without a piece of theirs, because no version of it is known to be good.
+    pub(crate) fn is_left_out(&self, key: &XdsKey) -> bool {
+        let in_table = matches!(key.kind, XdsKind::VirtualHost | XdsKind::Routes);
+        in_table && self.piece(key).is_some_and(|piece| piece.served().is_none())
     }
 
     /// True while any pieces wait to be told apart.

@@ -83,7 +83,7 @@ impl Blames {
             && refused.message == message
         {
             // The same complaint: whoever changed since did not cause it.
-            return refused.blamed.clone();
+            return refused.blamed.iter().map(|blame| Blame { cause, ..blame.clone() }).collect();
         }
         let good = self.refused.get(piece).map_or(acked, |refused| refused.good);
         let owners = newer_owners(piece, good, engine, log).await;

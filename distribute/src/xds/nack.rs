@@ -177,7 +177,8 @@ impl Nack<'_> {
     fn condemn(&mut self, suspects: Vec<XdsKey>, reason: &str) {
         for key in suspects {
             self.scope.condemn(&key, self.session.id);
-            self.blamed.push((key, reason.to_owned(), Cause::Content));
+            let cause = if self.scope.is_left_out(&key) { Cause::Unserved } else { Cause::Content };
+            self.blamed.push((key, reason.to_owned(), cause));
         }
     }
 
@@ -192,10 +193,11 @@ impl Nack<'_> {
         let (frozen, others): (Vec<&Item>, Vec<&Item>) = items.iter().partition(|item| self.is_frozen(item));
         let mut suspects = self.scope.suspects_of(others.iter().map(|item| (&item.unproven[..], item.seq)));
         let is_alone = evidence.suspects.len() == 1 && !evidence.is_outdated && self.is_held;
-        if is_alone && frozen.is_empty() {
-            self.accuse(&suspects);
-            if self.is_exact(items, &suspects) {
-                self.condemn(suspects, &message);
+        let is_solo = self.push.solo.is_some() && self.push.solo.as_ref() == evidence.suspects.first();
+        if is_alone && (is_solo || !items.iter().any(|item| self.is_unknown(item))) {
+            self.accuse(&evidence.suspects);
+            if is_solo || self.is_exact(items) {
+                self.condemn(evidence.suspects, &message);
             }
             return;
         }
@@ -213,10 +215,21 @@ impl Nack<'_> {
         self.accuse(&suspects);
     }
 
-    /// True if a proxy has a table of which this server does not know what is in it.
-    fn is_frozen(&self, item: &Item) -> bool {
+    /// True if it is not known what the proxy has of a table.
+    fn is_unknown(&self, item: &Item) -> bool {
+        let inherited = item.previous.as_ref().is_some_and(|sent| sent.inherited);
         let refused = &self.session.get(self.kind).refused;
-        self.kind == ResourceType::Route && (is_inherited(item) || refused.contains_key(&item.name))
+        self.kind == ResourceType::Route && (inherited || refused.contains_key(&item.name))
+    }
+
+    /// The same of a table, or of one of those that it is among.
+    fn is_frozen(&self, item: &Item) -> bool {
+        self.is_unknown(item) || self.kind == ResourceType::Route && self.is_inherited(item)
+    }
+
+    fn is_inherited(&self, item: &Item) -> bool {
+        let routes = |table| lookup::routes_of(table).unwrap_or(table);
+        self.session.inherited().any(|table| routes(table) == routes(&item.name))
     }
 
     /// Others accepted all of it, or it is not known what the proxy has: if it is one of several resources, they
@@ -240,7 +253,7 @@ impl Nack<'_> {
     /// points to, or else half of what nobody has accepted. All else stays: the proxy may serve it.
     fn to_leave_out(&self, item: &Item) -> Vec<XdsKey> {
         let has_refused = self.session.get(self.kind).refused.contains_key(&item.name);
-        if self.kind != ResourceType::Route || !is_inherited(item) || has_refused {
+        if self.kind != ResourceType::Route || !self.is_inherited(item) || has_refused {
             return Vec::new();
         }
         let mut suspects = self.scope.suspects(&item.unproven, item.seq);
@@ -280,11 +293,7 @@ impl Nack<'_> {
     }
 
     /// True if the push differed by nothing but the suspect from what the proxy had accepted.
-    fn is_exact(&self, items: &[&Item], suspects: &[XdsKey]) -> bool {
-        let solo = &self.push.solo;
-        if solo.is_some() && solo.as_ref() == suspects.first() {
-            return true;
-        }
+    fn is_exact(&self, items: &[&Item]) -> bool {
         if self.kind != ResourceType::Route {
             return items.len() == 1;
         }
@@ -314,9 +323,4 @@ impl Nack<'_> {
         notices.extend(self.blamed.into_iter().map(nacked));
         notices
     }
-}
-
-/// True if the proxy had the table before this server knew it, and it is not known what is in it.
-fn is_inherited(item: &Item) -> bool {
-    item.previous.as_ref().is_some_and(|sent| sent.inherited)
 }

@@ -61,8 +61,11 @@ pub(crate) enum Input<'a> {
 /// Why a proxy refused something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// It will not take this version.
+    /// It will not take this version, and keeps an older one.
     Content,
+    /// It will not take this version of what is in a table with others, and no other is known to be good: nothing is
+    /// served of it.
+    Unserved,
     /// Something outside of the configuration, such as a port that another process holds; it is tried again.
     Circumstance,
 }
@@ -387,6 +390,12 @@ impl Session {
         }
         let mut lacks = state.held_back.keys().chain(state.refused.keys());
         (self.walks || state.wants(&key.name)) && !lacks.any(|table| scope.may_have(table, key))
+    }
+
+    /// Route tables that the proxy had before this server knew it: it is not known what is in them.
+    pub(super) fn inherited(&self) -> impl Iterator<Item = &ArcStr> {
+        let sent = &self.get(ResourceType::Route).sent;
+        sent.iter().filter(|(_, sent)| sent.inherited).map(|(name, _)| name)
     }
 
     /// True while the proxy serves older listeners or routes than the scope does.

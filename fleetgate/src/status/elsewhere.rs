@@ -21,6 +21,9 @@ pub(crate) struct Refused {
     /// True if the reason may pass, and it is tried again.
     #[serde(default)]
     pub(crate) may_pass: bool,
+    /// True if nothing is served of the piece, because no version of it is known to be good.
+    #[serde(default)]
+    pub(crate) unserved: bool,
 }
 
 /// All that others say.
@@ -42,8 +45,12 @@ impl Elsewhere {
         for (key, hash) in programmed {
             self.programmed.entry(key).or_default().insert(hash);
         }
-        for Refused { object, piece, message, may_pass } in refused {
-            let cause = if *may_pass { Cause::Circumstance } else { Cause::Content };
+        for Refused { object, piece, message, may_pass, unserved } in refused {
+            let cause = match (may_pass, unserved) {
+                (true, _) => Cause::Circumstance,
+                (_, true) => Cause::Unserved,
+                _ => Cause::Content,
+            };
             let refusal = Refusal { message: message.clone(), cause };
             self.refusals.entry(object.clone()).or_default().insert(piece.clone(), refusal);
         }
@@ -94,6 +101,7 @@ impl Statuses {
                 piece: piece.clone(),
                 message: refusal.message.clone(),
                 may_pass: refusal.cause == Cause::Circumstance,
+                unserved: refusal.cause == Cause::Unserved,
             })
         });
         all.filter(|refused| here(&refused.piece)).collect()

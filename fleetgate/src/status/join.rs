@@ -36,7 +36,7 @@ impl Refusal {
     pub(crate) fn problem(&self, piece: &impl Display) -> String {
         let said = &self.message;
         match self.cause {
-            Cause::Content => format!("Envoy refuses {piece}: {said}"),
+            Cause::Content | Cause::Unserved => format!("Envoy refuses {piece}: {said}"),
             Cause::Circumstance if said.ends_with("Address already in use") => {
                 format!("the port of {piece} is taken by another process, and is tried again: {said}")
             }
@@ -47,6 +47,9 @@ impl Refusal {
     fn remedy(&self) -> &'static str {
         match self.cause {
             Cause::Content => "correct the object; until then Envoy keeps the last good version",
+            Cause::Unserved => {
+                "correct the object; until then Envoy serves nothing of it, for no other version is known to be good"
+            }
             Cause::Circumstance => {
                 "remove what is in its way on the machine of that Envoy, or change the object; until then it is \
                  tried again by itself"
@@ -126,6 +129,10 @@ fn program(conditions: &mut [Condition], programming: &Programming, refused: Opt
 fn refuse(conditions: &mut [Condition], refusal: &Refusal) {
     let message = match refusal.cause {
         Cause::Content => format!("Envoy refuses it and keeps the last good version: {}", refusal.message),
+        Cause::Unserved => {
+            let said = &refusal.message;
+            format!("Envoy refuses it and serves nothing of it, for no other version is known to be good: {said}")
+        }
         Cause::Circumstance => format!("Envoy cannot take it now, and tries again: {}", refusal.message),
     };
     for condition in conditions.iter_mut().filter(|condition| condition.kind == "Accepted") {
@@ -220,6 +227,16 @@ mod tests {
             "{}",
             fault.remedy
         );
+    }
+
+    #[test]
+    fn what_has_no_good_version_is_not_said_to_be_kept() {
+        let refusal = Refusal { message: "bad regex".to_owned(), cause: Cause::Unserved };
+        let mut conditions = [Condition::new("Accepted", true, "Accepted", "")];
+        super::refuse(&mut conditions, &refusal);
+        let said = &conditions[0].message;
+        assert!(said.contains("serves nothing of it") && said.ends_with(": bad regex"), "{said}");
+        assert!(refusal.remedy().contains("serves nothing of it"), "{}", refusal.remedy());
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::bench::{Bench, NoKeys, gateway, put};
 use crate::{
     resource::ResourceType,
     scope::Offer,
-    xds::{Input, Notice, Output, Response, Session},
+    xds::{Cause, Input, Notice, Output, Response, Session},
 };
 
 #[test]
@@ -121,7 +121,10 @@ impl Script {
             match notice {
                 Notice::Acked(revision) => writeln!(text, "has all up to {revision}").unwrap(),
                 Notice::Healed(keys) => writeln!(text, "healed {}", names(keys)).unwrap(),
-                Notice::Nacked { keys, .. } => writeln!(text, "blames {}", names(keys)).unwrap(),
+                Notice::Nacked { keys, cause, .. } => {
+                    let unserved = if *cause == Cause::Unserved { ", of which nothing is served" } else { "" };
+                    writeln!(text, "blames {}{unserved}", names(keys)).unwrap();
+                }
                 Notice::PushAcked { .. } | Notice::PushNacked { .. } => {}
                 Notice::FellBack(_) => writeln!(text, "is given whole tables").unwrap(),
             }

@@ -268,6 +268,7 @@ mod tests {
             piece: XdsKey::virtual_host(gateway.clone(), "t", "*"),
             message: "é".repeat(1000),
             may_pass: false,
+            unserved: false,
         };
         let told = bounded((0..10_000).map(refused).collect());
         assert!(told.len() > 50, "{}", told.len());

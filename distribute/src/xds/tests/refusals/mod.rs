@@ -148,6 +148,24 @@ fn a_table_that_waits_for_another_proxys_trial_goes_out_after_it() {
     play(&steps, World::new(&[false, true], Words::Text, 1));
 }
 
+#[test]
+fn two_that_came_back_and_suspect_different_hosts_come_to_rest() {
+    let (good, bad) = (Quality::Good, Quality::Bad);
+    let host = Thing::Host;
+    let steps = [
+        Step::Write(vec![(host(1, 3), good, 0)]),
+        Step::RestartServer(vec![(host(1, 1), bad, 0)]),
+        Step::Write(vec![
+            (host(0, 0), good, 0),
+            (host(1, 2), good, 0),
+            (host(0, 1), bad, 0),
+            (host(0, 3), good, 0),
+        ]),
+        Step::Write(vec![(host(1, 4), bad, 0)]),
+    ];
+    play(&steps, World::new(&[true, true], Words::Nothing, 1));
+}
+
 fn play(steps: &[Step], mut world: World) {
     for step in steps {
         match step {
