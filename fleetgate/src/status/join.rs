@@ -131,7 +131,9 @@ fn refuse(conditions: &mut [Condition], refusal: &Refusal) {
         Cause::Content => format!("Envoy refuses it and keeps the last good version: {}", refusal.message),
         Cause::Unserved => {
             let said = &refusal.message;
-            format!("Envoy refuses it and serves nothing of it, for no other version is known to be good: {said}")
+            format!(
+                "Envoy refuses it and serves nothing of it, for no other version is known to be good: {said}"
+            )
         }
         Cause::Circumstance => format!("Envoy cannot take it now, and tries again: {}", refusal.message),
     };

@@ -122,7 +122,8 @@ impl Script {
                 Notice::Acked(revision) => writeln!(text, "has all up to {revision}").unwrap(),
                 Notice::Healed(keys) => writeln!(text, "healed {}", names(keys)).unwrap(),
                 Notice::Nacked { keys, cause, .. } => {
-                    let unserved = if *cause == Cause::Unserved { ", of which nothing is served" } else { "" };
+                    let unserved =
+                        if *cause == Cause::Unserved { ", of which nothing is served" } else { "" };
                     writeln!(text, "blames {}{unserved}", names(keys)).unwrap();
                 }
                 Notice::PushAcked { .. } | Notice::PushNacked { .. } => {}

@@ -295,7 +295,8 @@ impl World {
             self.proxies[proxy].had.retain(|had| !matches!(had, Thing::Host(..)));
         }
         self.is_new = true;
-        let malformed = |one: &Written| matches!(one.thing, Thing::Host(..)) && one.quality == Quality::Malformed;
+        let malformed =
+            |one: &Written| matches!(one.thing, Thing::Host(..)) && one.quality == Quality::Malformed;
         // Tables to walk that are from before the restart change in any order: docs/route-tables.md.
         self.expect_gaps(|envoy| envoy.walks);
         if !self.are_told || self.written.iter().any(malformed) {
