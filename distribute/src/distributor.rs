@@ -3,15 +3,15 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
-use proto::{Delta, Kind, Put, Report, ResourceKey, Revision, XdsKey};
-use rustc_hash::FxHashMap;
+use proto::{Base, Delta, Feedback, Kind, Partition, Put, Report, ResourceKey, Revision, XdsKey};
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     resource::{ResourceId, ResourceType},
     scope::{Effect, Offer, Scope},
     server::Peers,
-    xds::{Cause, Mark, Touched},
+    xds::{Mark, Touched},
 };
 
 /// Limits of the server.
@@ -69,68 +69,6 @@ impl Default for Options {
     }
 }
 
-/// What proxies have to say.
-#[derive(Clone, Debug)]
-pub enum Feedback {
-    /// A proxy opened its first stream.
-    Connected {
-        /// Its `node.id`.
-        proxy: String,
-        /// Its Gateway.
-        scope: ResourceKey,
-        /// True if it is given small route tables to walk.
-        walks: bool,
-    },
-    /// It cannot load the module after all, and is given whole route tables.
-    FellBack {
-        /// Its `node.id`.
-        proxy: String,
-        /// Its Gateway.
-        scope: ResourceKey,
-        /// What it said.
-        message: String,
-    },
-    /// Its last stream ended.
-    Disconnected {
-        /// Its `node.id`.
-        proxy: String,
-        /// Its Gateway.
-        scope: ResourceKey,
-    },
-    /// It has everything of its scope up to a revision.
-    Acked {
-        /// Its `node.id`.
-        proxy: String,
-        /// Its Gateway.
-        scope: ResourceKey,
-        /// The revision.
-        revision: Revision,
-    },
-    /// It refused a push. When several pieces may be to blame, `keys` is empty, and another one follows
-    /// once they have been tried apart.
-    Nacked {
-        /// Its `node.id`.
-        proxy: String,
-        /// Its Gateway.
-        scope: ResourceKey,
-        /// The scope's revision when it was pushed.
-        revision: Revision,
-        /// The pieces to blame.
-        keys: Vec<XdsKey>,
-        /// What the proxy said, of these pieces if it told them apart, in one line.
-        message: String,
-        /// Why.
-        cause: Cause,
-    },
-    /// Pieces that were to blame are gone, or the proxies that refused them have ACKed them or are gone.
-    Healed {
-        /// The Gateway.
-        scope: ResourceKey,
-        /// The pieces.
-        keys: Vec<XdsKey>,
-    },
-}
-
 /// A resource as proxies get it, without private keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
@@ -163,6 +101,8 @@ pub(crate) struct Inner {
 /// A scope and the sessions that serve it.
 pub(crate) struct Shared {
     pub(crate) scope: Mutex<Scope>,
+    /// Whose it is; none before its first delta.
+    partition: OnceLock<Partition>,
     inboxes: Mutex<Vec<Weak<Inbox>>>,
 }
 
@@ -232,11 +172,12 @@ impl Distributor {
     /// Applies a delta and wakes the sessions of the scopes that it touches, no others.
     pub fn publish(&self, delta: &Delta) {
         self.inner.revision.fetch_max(delta.revision.0, Ordering::AcqRel);
+        let gone = self.gone(delta);
         let mut scopes: BTreeMap<&ResourceKey, (Vec<&Put>, Vec<&XdsKey>)> = BTreeMap::new();
         for put in &delta.puts {
             scopes.entry(&put.key.scope).or_default().0.push(put);
         }
-        for key in &delta.removes {
+        for key in delta.removes.iter().chain(&gone) {
             scopes.entry(&key.scope).or_default().1.push(key);
         }
         // A Gateway may have nothing to serve, and its proxies wait to be told so.
@@ -253,12 +194,28 @@ impl Distributor {
         }
         for (key, (puts, removes)) in scopes {
             let shared = self.shared(key);
+            shared.partition.get_or_init(|| delta.partition);
             // Told under the lock: a session must never see a route without hearing of its cluster.
             let mut scope = lock(&shared.scope);
             let effect = scope.apply(delta.revision, &puts, &removes);
             let mark = Mark { observed: delta.observed_unix_nanos, ..Mark::at(delta.revision) };
             self.spread(key, &shared, effect, mark);
         }
+    }
+
+    /// What a delta on nothing takes away: all that its partition has here and it does not have.
+    fn gone(&self, delta: &Delta) -> Vec<XdsKey> {
+        if delta.base != Base::Nothing {
+            return Vec::new();
+        }
+        let scopes = lock(&self.inner.scopes);
+        let is_of = |shared: &&Arc<Shared>| shared.partition.get() == Some(&delta.partition);
+        let known: Vec<_> = scopes.values().filter(is_of).cloned().collect();
+        drop(scopes);
+        let mut gone: Vec<XdsKey> = known.iter().flat_map(|shared| lock(&shared.scope).keys()).collect();
+        let kept: FxHashSet<&XdsKey> = delta.puts.iter().map(|put| &put.key).collect();
+        gone.retain(|key| !kept.contains(key));
+        gone
     }
 
     /// Private keys came or changed: secrets that were withheld for want of one go out.
@@ -312,7 +269,7 @@ impl Distributor {
         let mut scopes = lock(&self.inner.scopes);
         let new = || {
             let scope = Mutex::new(Scope::new(key.clone(), self.inner.options.route_table_size));
-            Arc::new(Shared { scope, inboxes: Mutex::default() })
+            Arc::new(Shared { scope, partition: OnceLock::new(), inboxes: Mutex::default() })
         };
         scopes.entry(key.clone()).or_insert_with(new).clone()
     }

@@ -31,15 +31,13 @@ mod registry;
 mod resource;
 mod scope;
 mod server;
-pub mod shard;
 mod tables;
 mod xds;
 
 pub use auth::{Authenticate, Peer, PrivateKeys};
-pub use distributor::{Distributor, Feedback, Options, Served};
+pub use distributor::{Distributor, Options, Served};
 pub use registry::{LastNack, ProxyState, RouteTablesMode};
 pub use resource::ResourceType;
 pub use server::Listener;
 pub use server::gate::{Gate, Known, Origin, Seat, Unwelcome, origin};
 pub use tables::{WholeTable, whole_tables};
-pub use xds::Cause;

@@ -191,6 +191,17 @@ impl Scope {
         }
     }
 
+    /// The keys of all pieces.
+    pub(crate) fn keys(&self) -> Vec<XdsKey> {
+        let single = |id: &ResourceId| XdsKey::new(self.key.clone(), id.kind.kind(), id.name.clone());
+        let singles = self.singles.keys().map(single);
+        let routes = self
+            .tables
+            .iter()
+            .flat_map(|(routes, tables)| tables.piece_ids().map(move |id| self.key_of(routes, id.clone())));
+        singles.chain(routes).collect()
+    }
+
     pub(crate) fn names(&self, kind: ResourceType) -> impl Iterator<Item = &ArcStr> {
         let walked = self.tables.values().filter(|tables| tables.has_header()).flat_map(RouteTables::names);
         let walked = matches!(kind, ResourceType::Route | ResourceType::Scope).then_some(walked);

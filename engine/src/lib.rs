@@ -22,7 +22,7 @@ mod stats;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::{Delta, Event, ObjectStatus, Partition, Put, ResourceKey, Revision, XdsKey};
+use proto::{Base, Delta, Event, ObjectStatus, Partition, Put, ResourceKey, Revision, XdsKey};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use bucket::Bucket;
@@ -51,6 +51,8 @@ struct Node<G: Graph> {
 #[derive(Debug)]
 pub struct Engine<G: Graph> {
     env: G::Env,
+    /// Of the last batch.
+    revision: Revision,
     objects: Objects<G>,
     indexes: FxHashMap<G::Index, Bucket>,
     nodes: Vec<Option<Node<G>>>,
@@ -88,6 +90,7 @@ impl<G: Graph> Engine<G> {
     pub fn new(env: G::Env) -> Self {
         Engine {
             env,
+            revision: Revision::NONE,
             objects: Objects::default(),
             indexes: FxHashMap::default(),
             nodes: Vec::new(),
@@ -113,6 +116,7 @@ impl<G: Graph> Engine<G> {
         let mut delta = Delta {
             partition: Partition::default(),
             revision,
+            base: Base::At(std::mem::replace(&mut self.revision, revision)),
             observed_unix_nanos: oldest(batch),
             puts: Vec::new(),
             removes: Vec::new(),

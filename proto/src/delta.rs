@@ -138,6 +138,22 @@ pub struct PrivateKeyRef {
     pub certificate: ContentHash,
 }
 
+/// What a delta is put on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// On nothing: the delta is all of its partition, and what it does not have is gone. So begins whoever comes
+    /// anew, or has fallen too far behind.
+    Nothing,
+    /// On what was there at a revision.
+    At(Revision),
+}
+
+impl Default for Base {
+    fn default() -> Self {
+        Base::At(Revision::NONE)
+    }
+}
+
 /// All that one batch of events changes, at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
@@ -145,6 +161,8 @@ pub struct Delta {
     pub partition: Partition,
     /// Position of the last event of the batch.
     pub revision: Revision,
+    /// What it is put on.
+    pub base: Base,
     /// When the oldest event of the batch was observed by its source, nanoseconds since the Unix
     /// epoch; 0 if unknown.
     pub observed_unix_nanos: i64,
@@ -159,6 +177,9 @@ pub struct Delta {
 impl Delta {
     /// True if neither proxies nor statuses change.
     pub fn is_empty(&self) -> bool {
-        self.puts.is_empty() && self.removes.is_empty() && self.reports.is_empty()
+        self.base != Base::Nothing
+            && self.puts.is_empty()
+            && self.removes.is_empty()
+            && self.reports.is_empty()
     }
 }

@@ -10,6 +10,7 @@
 mod address;
 pub mod delta;
 pub mod event;
+mod feedback;
 pub mod hash;
 #[cfg(feature = "xds-json")]
 pub mod json;
@@ -21,8 +22,9 @@ pub mod revision;
 pub mod routing;
 
 pub use address::{AskedAddress, GatewayAddress, Routability};
-pub use delta::{Delta, PrivateKeyRef, Put, XdsKey, XdsKind};
+pub use delta::{Base, Delta, PrivateKeyRef, Put, XdsKey, XdsKind};
 pub use event::{Change, Event};
+pub use feedback::{Blame, Cause, Feedback};
 pub use hash::ContentHash;
 pub use key::{ClusterId, Kind, Name, ResourceKey};
 pub use port::{PROXY_METRICS_PORT, PROXY_READINESS_PORT, container_ports};

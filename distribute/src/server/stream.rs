@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::{
 };
 use envoy_types::pb::google::protobuf::value::Kind;
 use hyper::body::Incoming;
-use proto::ResourceKey;
+use proto::{Feedback, ResourceKey};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
@@ -18,7 +18,7 @@ use tonic::Status;
 use super::{Ads, Caller, answer::Answer, aside, gate::Known, peers::Slot, requests::Requests, wait};
 use crate::{
     auth::{Peer, bearer},
-    distributor::{Distributor, Feedback, Inbox, Shared, lock},
+    distributor::{Distributor, Inbox, Shared, lock},
     metrics,
     registry::{LastNack, unix_seconds},
     xds::{Input, Mark, Notice, Output, Response, Session},

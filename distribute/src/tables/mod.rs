@@ -136,6 +136,11 @@ impl RouteTables {
         self.tables.get(self.ids.get(table)?)?.made.as_ref()
     }
 
+    /// All pieces.
+    pub(crate) fn piece_ids(&self) -> impl Iterator<Item = &PieceId> {
+        self.pieces.keys()
+    }
+
     pub(crate) fn piece(&self, id: &PieceId) -> Option<&Piece> {
         self.pieces.get(id)
     }

@@ -16,5 +16,4 @@ mod wire;
 mod tests;
 
 pub(crate) use response::{Parts, Response};
-pub use session::Cause;
 pub(crate) use session::{Input, Mark, Notice, Output, Session, Touched};

@@ -2,13 +2,13 @@
 //!
 //! Only what Envoy names, or what it refused alone, is condemned: all other suspects are taken out and tried apart.
 
-use proto::{ArcStr, XdsKey, XdsKind};
+use proto::{ArcStr, Cause, XdsKey, XdsKind};
 
 use super::{
     message::{may_pass, one_line, pointed_to, reason},
     push::{Item, Push},
     refused::{Refused, Retry},
-    session::{Cause, Mark, Notice, Session},
+    session::{Mark, Notice, Session},
     subscriptions::Sent,
 };
 use crate::{

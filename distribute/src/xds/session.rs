@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
-use proto::{ArcStr, Revision, XdsKey};
+use proto::{ArcStr, Cause, Revision, XdsKey};
 
 use super::{flow::is_ready, push::Push, response::Response, subscriptions::Subscriptions};
 use crate::{
@@ -56,18 +56,6 @@ pub(crate) enum Input<'a> {
     Stalled,
     /// What was refused for a reason that may have passed is tried again, if its time has come.
     Retry,
-}
-
-/// Why a proxy refused something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// It will not take this version, and keeps an older one.
-    Content,
-    /// It will not take this version of what is in a table with others, and no other is known to be good: nothing is
-    /// served of it.
-    Unserved,
-    /// Something outside of the configuration, such as a port that another process holds; it is tried again.
-    Circumstance,
 }
 
 /// What the rest of the process should know.

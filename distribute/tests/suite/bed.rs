@@ -8,8 +8,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use distribute::{Authenticate, Distributor, Feedback, Listener, Options, PrivateKeys, ProxyState};
-use proto::{PrivateKeyRef, ResourceKey, Revision};
+use distribute::{Authenticate, Distributor, Listener, Options, PrivateKeys, ProxyState};
+use proto::{Feedback, PrivateKeyRef, ResourceKey, Revision};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},

@@ -5,8 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use distribute::{Feedback, Options};
-use proto::{Delta, Revision, XdsKey, XdsKind};
+use distribute::Options;
+use proto::{Delta, Feedback, Revision, XdsKey, XdsKind};
 
 use crate::{
     bed::Server,

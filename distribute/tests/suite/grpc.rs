@@ -1,6 +1,6 @@
 //! The server as a gRPC client sees it.
 
-use distribute::{Feedback, Options, ResourceType};
+use distribute::{Options, ResourceType};
 use envoy_types::pb::envoy::{
     extensions::transport_sockets::tls::v3::{Secret, secret},
     service::{
@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::{
     },
 };
 use prost::Message;
-use proto::{Condition, Delta, ObjectStatus, Report, Revision, XdsKey, XdsKind};
+use proto::{Base, Condition, Delta, Feedback, ObjectStatus, Partition, Report, Revision, XdsKey, XdsKind};
 use tonic::{Code, codegen::tokio_stream};
 
 use crate::{
@@ -272,6 +272,23 @@ async fn too_many_streams_or_names_are_refused() {
     client.subscribe(ResourceType::Endpoints, &["1", "2", "3"]).await;
     client.subscribe(ResourceType::Endpoints, &["4"]).await;
     assert_eq!(client.end().await.code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn a_delta_on_nothing_takes_away_what_its_partition_had() {
+    let server = Server::start().await;
+    let first = vec![cluster("a"), cluster("b"), table("t"), host("a.example.com", "a")];
+    server.distributor.publish(&delta(1, first, Vec::new()));
+    let other = delta(1, vec![of(&gateway("other"), cluster("c"))], Vec::new());
+    server.distributor.publish(&Delta { partition: Partition(1), ..other });
+    let served = |scope: &str| {
+        let served = server.distributor.resources(&gateway(scope));
+        served.into_iter().map(|one| one.name.to_string()).collect::<Vec<_>>()
+    };
+    assert!(served("web").len() > 2, "{:?}", served("web"));
+    let all = delta(2, vec![cluster("a")], Vec::new());
+    server.distributor.publish(&Delta { base: Base::Nothing, ..all });
+    assert_eq!((served("web"), served("other")), (vec!["a".to_owned()], vec!["c".to_owned()]));
 }
 
 #[tokio::test]

@@ -13,11 +13,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use distribute::shard::Recent;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use metrics_exporter_prometheus::PrometheusHandle;
 use proto::Revision;
+use shard::Recent;
 use store::EventLog;
 use tokio::net::TcpListener;
 

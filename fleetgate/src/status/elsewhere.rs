@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use distribute::Cause;
-use proto::{ResourceKey, XdsKey, XdsKind};
+use proto::{Cause, ResourceKey, XdsKey, XdsKind};
 use serde::{Deserialize, Serialize};
 
 use super::join::{Refusal, Refusals, RefusedListeners};

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use distribute::Feedback;
-use proto::{ResourceKey, Revision, XdsKey, XdsKind};
+use proto::{Feedback, ResourceKey, Revision, XdsKey, XdsKind};
 use serde_json::{Value, json};
 
 use super::join::{Programming, Refusal, RefusedListeners};

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use arcstr::literal;
-use distribute::Cause;
-use proto::{ArcStr, Condition, Fault, Kind, ObjectStatus, ResourceKey, XdsKey};
+use proto::{ArcStr, Cause, Condition, Fault, Kind, ObjectStatus, ResourceKey, XdsKey};
 
 use crate::kubernetes::proxies::Deployed;
 
@@ -155,9 +154,7 @@ fn fault(key: &ResourceKey, piece: &XdsKey, refusal: &Refusal) -> Fault {
 #[cfg(test)]
 mod tests {
     use proto::report::{ListenerStatus, ParentStatus};
-    use proto::{Condition, Kind, ObjectStatus, ResourceKey, XdsKey, XdsKind};
-
-    use distribute::Cause;
+    use proto::{Cause, Condition, Kind, ObjectStatus, ResourceKey, XdsKey, XdsKind};
 
     use super::{Programming, Refusal, Refusals, RefusedListeners, effective};
 

@@ -13,10 +13,10 @@ pub(crate) mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use distribute::Feedback;
-use distribute::shard::Blame;
 use ingest::SourceFault;
-use proto::{ArcStr, Delta, Kind, ObjectStatus, Report, ResourceKey, Revision, XdsKey};
+use proto::{
+    ArcStr, Base, Blame, Delta, Feedback, Kind, ObjectStatus, Report, ResourceKey, Revision, XdsKey,
+};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -142,6 +142,9 @@ impl Statuses {
         let mut inner = self.lock();
         inner.revision = delta.revision;
         inner.touch(delta);
+        if delta.base == Base::Nothing {
+            inner.forget_others(delta);
+        }
         for report in &delta.reports {
             inner.report(report, delta.revision);
         }
@@ -342,6 +345,15 @@ impl Inner {
                 self.gateways.entry(key.scope.clone()).or_default().touched = delta.revision;
                 last = Some(&key.scope);
             }
+        }
+    }
+
+    /// What a delta on nothing has no report on is gone.
+    fn forget_others(&mut self, delta: &Delta) {
+        let reported: BTreeSet<&ResourceKey> = delta.reports.iter().map(|report| &report.key).collect();
+        let gone = self.objects.keys().filter(|key| !reported.contains(key)).cloned();
+        for key in gone.collect::<Vec<_>>() {
+            self.report(&Report { key, status: None }, delta.revision);
         }
     }
 

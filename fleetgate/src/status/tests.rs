@@ -1,8 +1,7 @@
-use distribute::shard::Blame;
-use distribute::{Cause, Feedback};
 use proto::report::{ListenerStatus, ParentStatus};
 use proto::{
-    Condition, Delta, Fault, Kind, ObjectStatus, Put, Report, ResourceKey, Revision, XdsKey, XdsKind,
+    Blame, Cause, Condition, Delta, Fault, Feedback, Kind, ObjectStatus, Put, Report, ResourceKey, Revision,
+    XdsKey, XdsKind,
 };
 use serde_json::Value;
 

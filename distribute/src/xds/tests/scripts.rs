@@ -21,13 +21,13 @@ use envoy_types::pb::envoy::{
     service::discovery::v3::DeltaDiscoveryRequest,
 };
 use prost::Message;
-use proto::{ArcStr, Put, XdsKey, XdsKind};
+use proto::{ArcStr, Cause, Put, XdsKey, XdsKind};
 
 use super::bench::{Bench, NoKeys, gateway, put};
 use crate::{
     resource::ResourceType,
     scope::Offer,
-    xds::{Cause, Input, Notice, Output, Response, Session},
+    xds::{Input, Notice, Output, Response, Session},
 };
 
 #[test]

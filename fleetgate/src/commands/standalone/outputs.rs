@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use distribute::shard::{Blame, Outputs};
-use distribute::{Distributor, Feedback};
-use proto::{Delta, ResourceKey};
+use distribute::Distributor;
+use proto::{Blame, Delta, Feedback, ResourceKey};
+use shard::{Outputs, Told};
 
 use super::held::Held;
 use crate::status::Statuses;
@@ -46,18 +46,6 @@ impl Outputs for Wired {
         self.statuses.published(delta);
     }
 
-    fn log_failing(&self, error: Option<&store::Error>) {
-        self.statuses.log_failing(error.map(ToString::to_string));
-    }
-
-    fn refused(&self, key: &ResourceKey, reason: &str) {
-        self.statuses.internal_fault(
-            key,
-            &format!("the event log refuses it: {reason}"),
-            "correct the object",
-        );
-    }
-
     fn translator_failed(&self, keys: &[ResourceKey], message: &str) {
         for key in keys {
             let remedy =
@@ -68,5 +56,19 @@ impl Outputs for Wired {
 
     fn feedback(&self, feedback: &Feedback, blamed: &[Blame]) {
         self.statuses.feedback(feedback, blamed);
+    }
+}
+
+impl Told for Wired {
+    fn log_failing(&self, error: Option<&store::Error>) {
+        self.statuses.log_failing(error.map(ToString::to_string));
+    }
+
+    fn refused(&self, key: &ResourceKey, reason: &str) {
+        self.statuses.internal_fault(
+            key,
+            &format!("the event log refuses it: {reason}"),
+            "correct the object",
+        );
     }
 }

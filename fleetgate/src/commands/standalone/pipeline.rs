@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use distribute::shard::{Options, Shard};
-use distribute::{Authenticate, Distributor, Feedback, Listener};
+use distribute::{Authenticate, Distributor, Listener};
 use ingest::KeyStore;
 use ingest::directory::{Batch, Known};
 use metrics_exporter_prometheus::PrometheusHandle;
-use proto::Epoch;
+use proto::{Epoch, Feedback};
+use shard::{Options, Translator, Writer};
 use store::{EventLog, FileSnapshots, SledLog};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,7 +38,8 @@ pub(super) struct Pipeline {
     log: Arc<dyn EventLog>,
     env: translate::Env,
     classes: Classes,
-    shard: Shard,
+    writer: Writer<Wired>,
+    translator: Translator,
     feedback: mpsc::UnboundedReceiver<Feedback>,
     stops: (tokio::signal::unix::Signal, tokio::signal::unix::Signal),
 }
@@ -93,9 +94,12 @@ impl Pipeline {
             held: Arc::default(),
         });
         let options = Options { history: args.history as usize, ..Options::default() };
-        let shard = Shard::restore(Arc::clone(&log), snapshots, env.clone(), options, outputs).await?;
-        tracing::info!("restored {} objects at revision {}", shard.objects().count(), shard.revision());
-        let classes = Classes::new(env.controller_name.clone(), shard.objects());
+        let writer = Writer::new(Arc::clone(&log), Arc::clone(&outputs));
+        let translator: Translator =
+            Translator::restore(Arc::clone(&log), snapshots, env.clone(), options, outputs).await?;
+        let (objects, revision) = (translator.objects().count(), translator.revision());
+        tracing::info!("restored {objects} objects at revision {revision}");
+        let classes = Classes::new(env.controller_name.clone(), translator.objects());
         Ok(Pipeline {
             state,
             statuses,
@@ -105,7 +109,8 @@ impl Pipeline {
             log,
             env,
             classes,
-            shard,
+            writer,
+            translator,
             feedback,
             stops,
         })
@@ -113,12 +118,12 @@ impl Pipeline {
 
     /// The listing that the source's events belong to.
     pub(super) fn epoch(&self) -> Epoch {
-        Epoch(self.shard.objects().map(|event| event.epoch.0).max().unwrap_or_default() + 1)
+        Epoch(self.translator.objects().map(|event| event.epoch.0).max().unwrap_or_default() + 1)
     }
 
     /// The objects that the log knows, so that a restart makes no events for unchanged ones.
     pub(super) fn known(&self) -> Vec<Known> {
-        self.shard.objects().filter_map(Known::of).collect()
+        self.translator.objects().filter_map(Known::of).collect()
     }
 
     /// The GatewayClasses that Gateways refer to.
@@ -133,7 +138,7 @@ impl Pipeline {
     pub(super) async fn run(mut self, mode: Mode) -> anyhow::Result<()> {
         let admin = Arc::new(Admin {
             statuses: Arc::clone(&self.statuses),
-            recent: self.shard.recent(),
+            recent: self.translator.recent(),
             log: self.log,
             env: self.env,
             prometheus: self.prometheus.clone(),
@@ -159,7 +164,11 @@ impl Pipeline {
             let authenticator = Arc::clone(&mode.authenticator);
             xds_servers.spawn(serve_xds(self.distributor.clone(), listener, authenticator, stopped.clone()));
         }
-        let shard = tokio::spawn(self.shard.run(events_receiver, self.feedback, stopped));
+        // In one task: what one hands the other wakes no thread.
+        let (batches, durable) = mpsc::channel(16);
+        let writer = self.writer.run(events_receiver, batches, stopped);
+        let translator = self.translator.run(durable, self.feedback);
+        let shard = tokio::spawn(async { tokio::join!(writer, translator) });
         let upkeep = tokio::spawn(upkeep(self.prometheus));
         let failure = tokio::select! {
             _ = self.stops.0.recv() => None,

@@ -2,28 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use proto::{Kind, ResourceKey, Revision, XdsKey, XdsKind};
-use store::EventLog;
-use translate::Engine;
+use proto::{Blame, Cause, Feedback, Kind, ResourceKey, Revision, XdsKey, XdsKind};
 
-use crate::{Cause, Feedback};
-
-/// An object whose content a proxy refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blame {
-    /// The object.
-    pub object: ResourceKey,
-    /// The piece that has its content.
-    pub piece: XdsKey,
-    /// What the proxy said.
-    pub message: String,
-    /// Why.
-    pub cause: Cause,
-}
+use crate::Machine;
 
 /// What the proxies have ACKed, and who is blamed for what they did not.
 #[derive(Debug, Default)]
-pub(super) struct Blames {
+pub(crate) struct Blames {
     acked: BTreeMap<(ResourceKey, String), Revision>,
     refused: BTreeMap<XdsKey, Refused>,
 }
@@ -38,12 +23,7 @@ struct Refused {
 
 impl Blames {
     /// Takes note of what a proxy said; the blame for a NACK.
-    pub(super) async fn feedback(
-        &mut self,
-        feedback: &Feedback,
-        engine: &Engine,
-        log: &dyn EventLog,
-    ) -> Vec<Blame> {
+    pub(crate) fn feedback(&mut self, feedback: &Feedback, machine: &impl Machine) -> Vec<Blame> {
         match feedback {
             Feedback::Acked { proxy, scope, revision } => {
                 self.acked.insert((scope.clone(), proxy.clone()), *revision);
@@ -61,7 +41,7 @@ impl Blames {
                 let acked = self.acked.get(&proxy).copied().unwrap_or(Revision::NONE);
                 let mut blamed = Vec::new();
                 for piece in keys {
-                    blamed.extend(self.refuse(piece, message, *cause, acked, engine, log).await);
+                    blamed.extend(self.refuse(piece, message, *cause, acked, machine));
                 }
                 return blamed;
             }
@@ -70,14 +50,13 @@ impl Blames {
         Vec::new()
     }
 
-    async fn refuse(
+    fn refuse(
         &mut self,
         piece: &XdsKey,
         message: &str,
         cause: Cause,
         acked: Revision,
-        engine: &Engine,
-        log: &dyn EventLog,
+        machine: &impl Machine,
     ) -> Vec<Blame> {
         if let Some(refused) = self.refused.get(piece)
             && refused.message == message
@@ -86,7 +65,7 @@ impl Blames {
             return refused.blamed.iter().map(|blame| Blame { cause, ..blame.clone() }).collect();
         }
         let good = self.refused.get(piece).map_or(acked, |refused| refused.good);
-        let owners = newer_owners(piece, good, engine, log).await;
+        let owners = newer_owners(piece, good, machine);
         let blame = |object| Blame { object, piece: piece.clone(), message: message.to_owned(), cause };
         let blamed: Vec<Blame> = owners.into_iter().map(blame).collect();
         let refused = Refused { good, message: message.to_owned(), blamed: blamed.clone() };
@@ -96,21 +75,10 @@ impl Blames {
 }
 
 /// The objects in a piece that changed after it was last good; all of them if none did.
-async fn newer_owners(
-    piece: &XdsKey,
-    good: Revision,
-    engine: &Engine,
-    log: &dyn EventLog,
-) -> Vec<ResourceKey> {
-    let owners = engine.owners(piece);
-    let mut newer = Vec::new();
-    for owner in &owners {
-        match log.newest(owner).await {
-            Ok(Some((revision, _))) if revision > good => newer.push(owner.clone()),
-            Ok(_) => {}
-            Err(error) => tracing::warn!("cannot tell whether {owner} is to blame for a NACK: {error}"),
-        }
-    }
+fn newer_owners(piece: &XdsKey, good: Revision, machine: &impl Machine) -> Vec<ResourceKey> {
+    let owners = machine.owners(piece);
+    let is_newer = |owner: &&ResourceKey| machine.revision_of(owner).is_some_and(|revision| revision > good);
+    let newer = owners.iter().filter(is_newer).cloned().collect();
     likeliest(piece.kind, newer, owners)
 }
 

@@ -7,7 +7,7 @@ use proto::{Change, Delta, Event, XdsKind};
 use translate::Stats;
 
 /// Seconds since the oldest event of a batch was observed.
-pub(super) fn hop(hop: &'static str, observed: Option<i64>) {
+pub(crate) fn hop(hop: &'static str, observed: Option<i64>) {
     if let Some(observed) = observed {
         let age = now().saturating_sub(observed).max(0);
         metrics::histogram!("fleetgate_hop_seconds", "hop" => hop).record(age as f64 / 1e9);
@@ -15,13 +15,13 @@ pub(super) fn hop(hop: &'static str, observed: Option<i64>) {
 }
 
 /// Nanoseconds since the Unix epoch.
-pub(super) fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Durable events by kind and change.
-pub(super) fn events(batch: &[Event]) {
+pub(crate) fn events(batch: &[Event]) {
     let mut counts: BTreeMap<(&str, &'static str), u64> = BTreeMap::new();
     for event in batch {
         let change = match event.change {
@@ -39,7 +39,7 @@ pub(super) fn events(batch: &[Event]) {
 }
 
 /// Nodes of the engine, and its work for the last batch.
-pub(super) fn stages(stats: &Stats) {
+pub(crate) fn stages(stats: &Stats) {
     for (stage, counts) in &stats.stages {
         let stage = *stage;
         if counts.dirty == 0 {
@@ -57,7 +57,7 @@ pub(super) fn stages(stats: &Stats) {
 }
 
 /// Size of a delta as the translator made it, before it is put together for the proxies.
-pub(super) fn delta(delta: &Delta) {
+pub(crate) fn delta(delta: &Delta) {
     metrics::gauge!("fleetgate_revision").set(delta.revision.0 as f64);
     let bytes: usize = delta.puts.iter().map(proto::Put::size).sum();
     metrics::counter!("fleetgate_delta_bytes_total").increment(bytes as u64);
@@ -74,7 +74,7 @@ pub(super) fn delta(delta: &Delta) {
 }
 
 /// Name of a kind of piece in metrics and in summaries.
-pub(super) fn kind_name(kind: XdsKind) -> &'static str {
+pub(crate) fn kind_name(kind: XdsKind) -> &'static str {
     match kind {
         XdsKind::Cluster => "Cluster",
         XdsKind::Endpoints => "Endpoints",

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use proto::{Delta, ResourceKey, Revision};
+use proto::{Delta, Feedback, ResourceKey, Revision};
 use serde::Serialize;
 
-use super::counts::{kind_name, now};
-use crate::Feedback;
+use crate::counts::{kind_name, now};
 
 const KEPT: usize = 256;
 /// Resources that one summary names; the first delta of a start has all of them.
@@ -86,7 +85,7 @@ impl Recent {
             .collect()
     }
 
-    pub(super) fn add(&self, delta: &Delta) {
+    pub(crate) fn add(&self, delta: &Delta) {
         if delta.puts.is_empty() && delta.removes.is_empty() {
             return;
         }
@@ -108,7 +107,7 @@ impl Recent {
         inner.deltas.push_back(Entry { summary, scopes });
     }
 
-    pub(super) fn feedback(&self, feedback: &Feedback) {
+    pub(crate) fn feedback(&self, feedback: &Feedback) {
         let mut inner = self.lock();
         match feedback {
             Feedback::Connected { proxy, scope, .. } => {

@@ -1,20 +1,25 @@
+//! Writer and translator, joined and apart.
+
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use proto::{Change, Delta, Epoch, Event, Kind, Put, ResourceKey, Revision, XdsKey, XdsKind};
+use proto::{
+    Base, Blame, Cause, Change, Delta, Epoch, Event, Feedback, Kind, Put, ResourceKey, Revision, XdsKey,
+    XdsKind,
+};
 use store::{Compaction, Error, EventLog, LogId, MemoryLog, MemorySnapshots, SnapshotStore};
 use tokio::sync::{mpsc, watch};
-use translate::Env;
+use translate::{Engine, Env, Stats};
 
-use super::{Blame, Options, Outputs, Shard};
-use crate::Feedback;
+use super::{Machine, Options, Outputs, Told, Translator, Writer};
 
-/// What a shard said, as messages.
+/// What both parts said, as messages.
 #[derive(Debug)]
 enum Said {
     Published(Delta),
     Log(Option<String>),
     Refused(ResourceKey),
+    Failed(Vec<ResourceKey>),
     Feedback(Vec<Blame>),
 }
 
@@ -24,17 +29,50 @@ impl Outputs for Recorder {
     fn publish(&self, delta: &Delta, _moved: &[ResourceKey]) {
         self.0.send(Said::Published(delta.clone())).unwrap();
     }
+    fn translator_failed(&self, keys: &[ResourceKey], _message: &str) {
+        self.0.send(Said::Failed(keys.to_vec())).unwrap();
+    }
+    fn feedback(&self, _feedback: &Feedback, blamed: &[Blame]) {
+        self.0.send(Said::Feedback(blamed.to_vec())).unwrap();
+    }
+}
+
+impl Told for Recorder {
     fn log_failing(&self, error: Option<&Error>) {
         self.0.send(Said::Log(error.map(ToString::to_string))).unwrap();
     }
     fn refused(&self, key: &ResourceKey, _reason: &str) {
         self.0.send(Said::Refused(key.clone())).unwrap();
     }
-    fn translator_failed(&self, keys: &[ResourceKey], message: &str) {
-        panic!("{keys:?}: {message}");
+}
+
+/// An engine with a bug: it panics on version 2 of an object `trap`, and is no good any more.
+struct Faulty(Engine);
+
+impl Machine for Faulty {
+    type Env = Env;
+    fn new(env: &Env) -> Self {
+        Faulty(Engine::new(env.clone()))
     }
-    fn feedback(&self, _feedback: &Feedback, blamed: &[Blame]) {
-        self.0.send(Said::Feedback(blamed.to_vec())).unwrap();
+    fn apply(&mut self, revision: Revision, events: &[Event]) -> Delta {
+        let is_trap = |event: &Event| event.key.name == "trap" && event.resource_version == "2";
+        assert!(!events.iter().any(is_trap), "a bug");
+        self.0.apply(revision, events)
+    }
+    fn objects(&self) -> impl Iterator<Item = &Event> + Send {
+        self.0.objects()
+    }
+    fn has(&self, object: &ResourceKey) -> bool {
+        self.0.has(object)
+    }
+    fn revision_of(&self, object: &ResourceKey) -> Option<Revision> {
+        self.0.revision_of(object)
+    }
+    fn owners(&self, piece: &XdsKey) -> Vec<ResourceKey> {
+        self.0.owners(piece)
+    }
+    fn stats(&self) -> &Stats {
+        self.0.stats()
     }
 }
 
@@ -128,7 +166,7 @@ fn gateway() -> Vec<Event> {
     ]
 }
 
-/// A running shard.
+/// Both parts, running.
 struct Bed {
     events: mpsc::Sender<Vec<Event>>,
     feedback: mpsc::UnboundedSender<Feedback>,
@@ -139,13 +177,28 @@ struct Bed {
 
 impl Bed {
     async fn start(log: Arc<dyn EventLog>, snapshots: Arc<dyn SnapshotStore>, options: Options) -> Bed {
+        Bed::start_with::<Engine>(log, snapshots, options).await
+    }
+
+    async fn start_with<M: Machine<Env = Env>>(
+        log: Arc<dyn EventLog>,
+        snapshots: Arc<dyn SnapshotStore>,
+        options: Options,
+    ) -> Bed {
         let (said, receiver) = mpsc::unbounded_channel();
         let outputs = Arc::new(Recorder(said));
-        let shard = Shard::restore(log, snapshots, Env::default(), options, outputs).await.unwrap();
+        let writer = Writer::new(Arc::clone(&log), Arc::clone(&outputs));
+        let translator =
+            Translator::<M>::restore(log, snapshots, Env::default(), options, outputs).await.unwrap();
         let (events, events_receiver) = mpsc::channel(8);
         let (feedback, feedback_receiver) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(shard.run(events_receiver, feedback_receiver, stopped));
+        let (batches, durable) = mpsc::channel(4);
+        let writer = writer.run(events_receiver, batches, stopped);
+        let translator = translator.run(durable, feedback_receiver);
+        let task = tokio::spawn(async {
+            tokio::join!(writer, translator);
+        });
         Bed { events, feedback, stop, said: receiver, task }
     }
 
@@ -169,6 +222,9 @@ impl Bed {
 
 /// Applies a delta to what a proxy has.
 fn fold(state: &mut std::collections::BTreeMap<XdsKey, Put>, delta: &Delta) {
+    if delta.base == Base::Nothing {
+        state.clear();
+    }
     for put in &delta.puts {
         state.insert(put.key.clone(), put.clone());
     }
@@ -232,6 +288,96 @@ async fn a_stop_while_the_disk_is_full_acknowledges_nothing() {
     assert_eq!(log.head().await.unwrap(), Revision::NONE);
 }
 
+#[tokio::test(start_paused = true)]
+async fn proxies_are_heard_while_the_disk_is_full() {
+    let log = Arc::new(Disk { log: MemoryLog::new().unwrap(), full: Mutex::new(usize::MAX) });
+    let mut bed = Bed::start(log.clone(), Arc::new(MemorySnapshots::default()), Options::default()).await;
+    bed.published().await;
+    bed.events.send(gateway()).await.unwrap();
+    assert!(matches!(bed.said.recv().await.unwrap(), Said::Log(Some(_))));
+    let scope = ResourceKey::local(Kind::GATEWAY, "default", "web");
+    bed.feedback.send(Feedback::Connected { proxy: "p".into(), scope, walks: false }).unwrap();
+    while !matches!(bed.said.recv().await.unwrap(), Said::Feedback(_)) {}
+    bed.end().await;
+}
+
+#[tokio::test]
+async fn what_the_engine_panics_on_stays_as_it_was_and_is_never_lost() {
+    let (log, snapshots) = (Arc::new(MemoryLog::new().unwrap()), Arc::new(MemorySnapshots::default()));
+    let options = Options { snapshot_every: 1, ..Options::default() };
+    let mut bed = Bed::start_with::<Faulty>(log.clone(), snapshots.clone(), options).await;
+    let mut live = std::collections::BTreeMap::new();
+    bed.published().await;
+    let mut batch = gateway();
+    batch.extend([route("trap", 1, "/good"), route("a", 1, "/a")]);
+    fold(&mut live, &bed.send(batch).await);
+    let said = |live: &std::collections::BTreeMap<XdsKey, Put>| format!("{live:?}");
+    // The batch goes on without it, and with all else.
+    fold(&mut live, &bed.send(vec![route("trap", 2, "/worse"), route("a", 2, "/b")]).await);
+    assert!(said(&live).contains("/good") && said(&live).contains("/b"), "{live:?}");
+    match bed.said.recv().await.unwrap() {
+        Said::Failed(keys) => assert_eq!(keys, [route("trap", 2, "/").key]),
+        other => panic!("{other:?}"),
+    }
+    fold(&mut live, &bed.send(vec![route("a", 3, "/c")]).await);
+    assert!(said(&live).contains("/good") && said(&live).contains("/c"), "{live:?}");
+    bed.end().await;
+    // Again with the bug, and then by a build without it: from the snapshot, and from the log alone.
+    for mends in [false, true] {
+        for snapshots in [snapshots.clone(), Arc::new(MemorySnapshots::default())] {
+            let mut bed = match mends {
+                true => Bed::start(log.clone(), snapshots, options).await,
+                false => Bed::start_with::<Faulty>(log.clone(), snapshots, options).await,
+            };
+            let mut restored = std::collections::BTreeMap::new();
+            fold(&mut restored, &bed.published().await);
+            assert_eq!(said(&restored).contains("/worse"), mends, "{restored:?}");
+            assert_eq!(said(&restored).contains("/good"), !mends, "{restored:?}");
+            bed.end().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_translator_beside_no_writer_follows_the_log() {
+    let log = Arc::new(MemoryLog::new().unwrap());
+    log.append(&gateway()).await.unwrap();
+    let (said, mut receiver) = mpsc::unbounded_channel();
+    let outputs = Arc::new(Recorder(said));
+    let snapshots = Arc::new(MemorySnapshots::default());
+    let restored =
+        Translator::<Engine>::restore(log.clone(), snapshots, Env::default(), Options::default(), outputs);
+    let translator = restored.await.unwrap();
+    let (batches, durable) = mpsc::channel(4);
+    let (_feedback, feedback) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let (reader, after) = (log.clone(), translator.revision());
+    let following =
+        tokio::spawn(async move { super::follow(reader.as_ref(), after, batches, stopped).await });
+    let translating = tokio::spawn(translator.run(durable, feedback));
+    let mut live = std::collections::BTreeMap::new();
+    let mut fold_until = async |revision: Revision| {
+        loop {
+            let Said::Published(delta) = receiver.recv().await.unwrap() else { panic!("no delta") };
+            fold(&mut live, &delta);
+            if delta.revision == revision {
+                return format!("{live:?}");
+            }
+        }
+    };
+    fold_until(Revision(2)).await;
+    let revision = log.append(&[route("a", 1, "/a"), route("b", 1, "/b")]).await.unwrap();
+    assert!(fold_until(revision).await.contains("/b"));
+    let revision = log.append(&[Event { change: Change::Delete, ..route("b", 2, "/b") }]).await.unwrap();
+    assert!(!fold_until(revision).await.contains("/b"));
+    stop.send_replace(true);
+    following.await.unwrap().unwrap();
+    translating.await.unwrap();
+    let (batches, _durable) = mpsc::channel(4);
+    let error = super::follow(log.as_ref(), Revision(99), batches, stop.subscribe()).await.unwrap_err();
+    assert!(matches!(error, Error::Ahead { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn an_event_that_no_log_takes_does_not_hold_up_the_others() {
     let log = Arc::new(MemoryLog::new().unwrap());
@@ -273,7 +419,7 @@ async fn a_nack_is_blamed_on_the_route_that_changed_and_stays_with_it() {
         revision,
         keys: vec![piece.clone()],
         message: "no such thing".into(),
-        cause: crate::Cause::Content,
+        cause: Cause::Content,
     };
     let blamed = |said| match said {
         Said::Feedback(blamed) => blamed.into_iter().map(|blame| blame.object.name.to_string()).collect(),
