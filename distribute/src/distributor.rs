@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -16,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::{
     auth::PrivateKeys,
+    positions::{Positions, Unfit},
     registry::{ProxyState, Registry},
     resource::{ResourceId, ResourceType},
     scope::{Effect, Offer, Scope},
@@ -95,7 +93,7 @@ pub(crate) struct Inner {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) peers: Peers,
     scopes: Mutex<FxHashMap<ResourceKey, Arc<Shared>>>,
-    revision: AtomicU64,
+    positions: Mutex<Positions>,
 }
 
 /// A scope and the sessions that serve it.
@@ -164,15 +162,27 @@ impl Distributor {
             feedback,
             registry: Mutex::default(),
             scopes: Mutex::default(),
-            revision: AtomicU64::new(0),
+            positions: Mutex::default(),
         };
         Distributor { inner: Arc::new(inner) }
     }
 
-    /// Applies a delta and wakes the sessions of the scopes that it touches, no others.
+    /// Applies a delta of a translator in the same process, which always fits.
     pub fn publish(&self, delta: &Delta) {
-        self.inner.revision.fetch_max(delta.revision.0, Ordering::AcqRel);
-        let gone = self.gone(delta);
+        if let Err(unfit) = self.apply(delta) {
+            tracing::error!("a delta is not served, which is a fault of fleetgate: {unfit}");
+        }
+    }
+
+    /// Applies a delta and wakes the sessions of the scopes that it touches, no others. Deltas of one partition are
+    /// applied one after another.
+    ///
+    /// # Errors
+    /// If it does not fit on what is here: nothing of it is served.
+    pub fn apply(&self, delta: &Delta) -> Result<(), Unfit> {
+        let begins_anew = lock(&self.inner.positions).advance(delta)?;
+        let known = if delta.base == Base::Nothing { self.of_partition(delta.partition) } else { Vec::new() };
+        let gone = gone(&known, delta);
         let mut scopes: BTreeMap<&ResourceKey, (Vec<&Put>, Vec<&XdsKey>)> = BTreeMap::new();
         for put in &delta.puts {
             scopes.entry(&put.key.scope).or_default().0.push(put);
@@ -192,30 +202,38 @@ impl Distributor {
                 scopes.entry(&report.key).or_default();
             }
         }
+        if begins_anew {
+            for (key, _) in &known {
+                scopes.entry(key).or_default();
+                lock(&self.inner.registry).forget_acked(key);
+            }
+        }
         for (key, (puts, removes)) in scopes {
             let shared = self.shared(key);
             shared.partition.get_or_init(|| delta.partition);
             // Told under the lock: a session must never see a route without hearing of its cluster.
             let mut scope = lock(&shared.scope);
+            if begins_anew {
+                scope.begin_anew();
+            }
             let effect = scope.apply(delta.revision, &puts, &removes);
             let mark = Mark { observed: delta.observed_unix_nanos, ..Mark::at(delta.revision) };
             self.spread(key, &shared, effect, mark);
         }
+        Ok(())
     }
 
-    /// What a delta on nothing takes away: all that its partition has here and it does not have.
-    fn gone(&self, delta: &Delta) -> Vec<XdsKey> {
-        if delta.base != Base::Nothing {
-            return Vec::new();
-        }
+    fn of_partition(&self, partition: Partition) -> Vec<(ResourceKey, Arc<Shared>)> {
         let scopes = lock(&self.inner.scopes);
-        let is_of = |shared: &&Arc<Shared>| shared.partition.get() == Some(&delta.partition);
-        let known: Vec<_> = scopes.values().filter(is_of).cloned().collect();
-        drop(scopes);
-        let mut gone: Vec<XdsKey> = known.iter().flat_map(|shared| lock(&shared.scope).keys()).collect();
-        let kept: FxHashSet<&XdsKey> = delta.puts.iter().map(|put| &put.key).collect();
-        gone.retain(|key| !kept.contains(key));
-        gone
+        let of_it = scopes.iter().filter(|(_, shared)| shared.partition.get() == Some(&partition));
+        of_it.map(|(key, shared)| (key.clone(), Arc::clone(shared))).collect()
+    }
+
+    /// The newest revision of a scope's partition.
+    fn newest(&self, scope: &ResourceKey) -> Revision {
+        let partition =
+            lock(&self.inner.scopes).get(scope).and_then(|shared| shared.partition.get().copied());
+        partition.map_or(Revision::NONE, |partition| lock(&self.inner.positions).revision(partition))
     }
 
     /// Private keys came or changed: secrets that were withheld for want of one go out.
@@ -254,12 +272,11 @@ impl Distributor {
 
     /// Proxies that are connected or were lately. A proxy that has all of its scope has all revisions.
     pub fn proxies(&self) -> Vec<ProxyState> {
-        let newest = Revision(self.inner.revision.load(Ordering::Acquire));
         let mut states = lock(&self.inner.registry).states();
         for state in &mut states {
             state.current = self.current_revision(&state.scope);
             if state.connected && state.acked >= state.current && state.current > Revision::NONE {
-                state.acked = state.acked.max(newest);
+                state.acked = state.acked.max(self.newest(&state.scope));
             }
         }
         states
@@ -287,4 +304,12 @@ impl Distributor {
         let touched: Vec<_> = effect.touched.into_iter().map(|id| Touched { id, mark }).collect();
         shared.deliver(&touched);
     }
+}
+
+/// What a delta on nothing takes away: all that its partition has here and it does not have.
+fn gone(known: &[(ResourceKey, Arc<Shared>)], delta: &Delta) -> Vec<XdsKey> {
+    let mut gone: Vec<XdsKey> = known.iter().flat_map(|(_, shared)| lock(&shared.scope).keys()).collect();
+    let kept: FxHashSet<&XdsKey> = delta.puts.iter().map(|put| &put.key).collect();
+    gone.retain(|key| !kept.contains(key));
+    gone
 }

@@ -17,7 +17,7 @@
 //! - A refused piece falls back to the last version that a proxy ACKed; nothing else stops. Only what was
 //!   refused alone, or by name, is to blame; what a proxy is not subscribed to, its ACK says nothing of.
 //!
-//! The place of Raft: [`Distributor::publish`] is "apply everywhere". With several replicas a
+//! The place of Raft: [`Distributor::apply`] is "apply everywhere". With several replicas a
 //! replicated log sits in front of it: each replica publishes the same deltas in log order, and
 //! since versions are content hashes, a proxy that moves to another replica is resent nothing. The
 //! quarantine (in the scope, keyed by piece and version) is what else such a log has to carry.
@@ -26,6 +26,7 @@ mod auth;
 mod distributor;
 pub mod metrics;
 mod piece;
+mod positions;
 mod quarantine;
 mod registry;
 mod resource;
@@ -36,6 +37,7 @@ mod xds;
 
 pub use auth::{Authenticate, Peer, PrivateKeys};
 pub use distributor::{Distributor, Options, Served};
+pub use positions::Unfit;
 pub use registry::{LastNack, ProxyState, RouteTablesMode};
 pub use resource::ResourceType;
 pub use server::Listener;

@@ -122,6 +122,12 @@ impl Registry {
         }
     }
 
+    /// Revisions begin anew: what was ACKed before says nothing.
+    pub(crate) fn forget_acked(&mut self, scope: &ResourceKey) {
+        let of_scope = self.proxies.iter_mut().filter(|((of, _), _)| of == scope);
+        of_scope.for_each(|(_, record)| record.state.acked = Revision::NONE);
+    }
+
     pub(crate) fn states(&self) -> Vec<ProxyState> {
         self.proxies.values().map(|record| record.state.clone()).collect()
     }

@@ -51,6 +51,8 @@ struct Pushed {
 pub(crate) struct Scope {
     pub(crate) key: ResourceKey,
     pub(crate) revision: Revision,
+    /// How often its revisions have begun anew.
+    pub(crate) era: u64,
     singles: BTreeMap<ResourceId, Piece>,
     /// By the name of the listener's routes.
     tables: BTreeMap<ArcStr, RouteTables>,
@@ -74,6 +76,7 @@ impl Scope {
         Scope {
             key,
             revision: Revision::NONE,
+            era: 0,
             singles: BTreeMap::new(),
             tables: BTreeMap::new(),
             table_size,
@@ -96,6 +99,12 @@ impl Scope {
     /// newest version does not.
     pub(crate) fn serves_old_routes(&self) -> bool {
         !self.quarantine.routing.is_empty()
+    }
+
+    /// The next delta is of another log: its revisions are not compared with those before.
+    pub(crate) fn begin_anew(&mut self) {
+        self.revision = Revision::NONE;
+        self.era += 1;
     }
 
     /// Applies this scope's part of a delta.

@@ -22,7 +22,7 @@ mod stats;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::{Base, Delta, Event, ObjectStatus, Partition, Put, ResourceKey, Revision, XdsKey};
+use proto::{Base, Delta, Event, ObjectStatus, Put, ResourceKey, Revision, XdsKey};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use bucket::Bucket;
@@ -114,13 +114,11 @@ impl<G: Graph> Engine<G> {
         self.run_levels();
         let changes = std::mem::take(&mut self.changes);
         let mut delta = Delta {
-            partition: Partition::default(),
             revision,
             base: Base::At(std::mem::replace(&mut self.revision, revision)),
             observed_unix_nanos: oldest(batch),
-            puts: Vec::new(),
-            removes: Vec::new(),
             reports: changes.reports.into_iter().map(|key| self.report(key)).collect(),
+            ..Delta::default()
         };
         for (key, put) in changes.xds {
             match put {

@@ -1,11 +1,15 @@
 //! What one batch of events changes for the proxies.
 
+mod codec;
+mod wire;
+
 use std::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{ArcStr, ContentHash, Partition, Report, ResourceKey, Revision, Routing};
+use crate::{ArcStr, ContentHash, FencingEpoch, LogId, Partition, Report, ResourceKey, Revision, Routing};
+pub use codec::{DeltaError, SCHEMA};
 
 /// Kind of an xDS piece, the smallest thing that changes alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -159,6 +163,10 @@ impl Default for Base {
 pub struct Delta {
     /// The partition it belongs to.
     pub partition: Partition,
+    /// Whose it is: what an earlier owner of the partition says is refused.
+    pub epoch: FencingEpoch,
+    /// The log that it comes of; revisions of two logs are not compared.
+    pub log: LogId,
     /// Position of the last event of the batch.
     pub revision: Revision,
     /// What it is put on.

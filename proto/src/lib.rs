@@ -22,7 +22,7 @@ pub mod revision;
 pub mod routing;
 
 pub use address::{AskedAddress, GatewayAddress, Routability};
-pub use delta::{Base, Delta, PrivateKeyRef, Put, XdsKey, XdsKind};
+pub use delta::{Base, Delta, DeltaError, PrivateKeyRef, Put, XdsKey, XdsKind};
 pub use event::{Change, Event};
 pub use feedback::{Blame, Cause, Feedback};
 pub use hash::ContentHash;
@@ -30,7 +30,7 @@ pub use key::{ClusterId, Kind, Name, ResourceKey};
 pub use port::{PROXY_METRICS_PORT, PROXY_READINESS_PORT, container_ports};
 pub use proxies::{Proxies, ProxyPort, ProxySpec};
 pub use report::{Condition, Fault, JsonText, ListenerStatus, ObjectStatus, ParentStatus, Report};
-pub use revision::{Epoch, Partition, Revision};
+pub use revision::{Epoch, FencingEpoch, LogId, Partition, Revision};
 pub use routing::{RouteEntry, RouteSet, Routing};
 
 /// Cheaply cloned, immutable string: the type of every name in a key.

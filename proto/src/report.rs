@@ -100,9 +100,10 @@ pub struct ListenerStatus {
 pub struct JsonText(ArcStr);
 
 impl JsonText {
-    /// The text of a value; `null` for what JSON cannot say.
+    /// The text of a value, with sorted keys: equal values have equal texts. `null` for what JSON cannot say.
     pub fn of(value: &impl Serialize) -> Self {
-        JsonText(serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned()).into())
+        let value = serde_json::to_value(value).unwrap_or_default();
+        JsonText(value.to_string().into())
     }
 
     /// The text.

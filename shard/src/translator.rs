@@ -155,7 +155,7 @@ impl<M: Machine> Translator<M> {
             Ok(delta) => {
                 counts::hop("translated", observed);
                 counts::stages(self.machine.stats());
-                self.publish(&delta);
+                self.publish(delta);
             }
             Err(_) => {
                 metrics::counter!("fleetgate_translator_panics_total", "stage" => "batch").increment(1);
@@ -188,7 +188,7 @@ impl<M: Machine> Translator<M> {
             Ok(Restored { machine, delta, left_out }) => {
                 self.machine = machine;
                 self.is_broken = false;
-                self.publish(&delta);
+                self.publish(delta);
                 let keys = left_out.iter().map(|event| event.key.clone()).collect();
                 self.left_out = left_out;
                 keys
@@ -203,7 +203,9 @@ impl<M: Machine> Translator<M> {
         }
     }
 
-    fn publish(&self, delta: &Delta) {
+    fn publish(&self, mut delta: Delta) {
+        delta.log = self.log.identity();
+        let delta = &delta;
         counts::delta(delta);
         self.recent.add(delta);
         let gone = delta.reports.iter().filter(|report| report.status.is_none()).map(|report| &report.key);

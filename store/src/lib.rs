@@ -23,7 +23,8 @@ mod snapshot;
 
 pub use error::Error;
 pub use file::FileSnapshots;
-pub use log::{Compaction, EventLog, LogId};
+pub use log::{Compaction, EventLog};
 pub use memory::{MemoryLog, MemorySnapshots};
+pub use proto::LogId;
 pub use sled::SledLog;
 pub use snapshot::{Loaded, Snapshot, SnapshotStore};

@@ -1,9 +1,7 @@
 //! What an event log is.
 
-use std::fmt;
-
 use async_trait::async_trait;
-use proto::{Event, ResourceKey, Revision};
+use proto::{Event, LogId, ResourceKey, Revision};
 use tokio::sync::watch;
 
 use crate::Error;
@@ -92,30 +90,18 @@ pub trait EventLog: Send + Sync + 'static {
     /// If the log cannot be read or written; a part may be dropped then, and the rest by the next one.
     async fn compact(&self, keep: usize) -> Result<Compaction, Error>;
 
-    /// Which log this is. A reader that remembers a position MUST remember this with it, and start from
-    /// the current state if it differs.
+    /// Which log this is: a random name, made when the log is.
     fn identity(&self) -> LogId;
 
     /// Follows the head: it changes after each append, once the events are durable. Never goes back.
     fn watch_head(&self) -> watch::Receiver<Revision>;
 }
 
-/// Random name of a log, made when the log is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LogId(pub u128);
-
-impl LogId {
-    pub(crate) fn random() -> Result<LogId, String> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
-        Ok(LogId(u128::from_be_bytes(bytes)))
-    }
-}
-
-impl fmt::Display for LogId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
+/// A random name for a new log.
+pub(crate) fn random_identity() -> Result<LogId, String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
+    Ok(LogId(u128::from_be_bytes(bytes)))
 }
 
 /// What a compaction did.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::{
     Compaction, Error, EventLog, Loaded, LogId, Snapshot, SnapshotStore,
     index::{IndexEntry, Mark, entry_key, object_prefix, synced_prefix},
-    log::Entry,
+    log::{Entry, random_identity},
     record::Prepared,
     retention::{Floor, add_readable, each_group, followed},
 };
@@ -40,7 +40,7 @@ impl MemoryLog {
     /// # Errors
     /// If the system has no random numbers for its identity.
     pub fn new() -> Result<MemoryLog, Error> {
-        let identity = LogId::random().map_err(|reason| Error::Storage { dir: "memory".into(), reason })?;
+        let identity = random_identity().map_err(|reason| Error::Storage { dir: "memory".into(), reason })?;
         Ok(MemoryLog { identity, head: watch::Sender::new(Revision::NONE), state: Arc::default() })
     }
 

@@ -108,6 +108,8 @@ pub(crate) struct Session {
     nonce: u64,
     /// Everything up to here was ACKed.
     pub(crate) acked: Revision,
+    /// The scope's, when this was ACKed.
+    era: u64,
     /// Endpoint sets that clusters of the proxy need and that it has not ACKed since; those that the scope
     /// lacks may come back, but nothing waits for them.
     pub(crate) awaited: BTreeMap<ArcStr, Revision>,
@@ -335,6 +337,9 @@ impl Session {
     }
 
     fn report_acked(&mut self, scope: &Scope, out: &mut Output) {
+        if self.era != scope.era {
+            (self.era, self.acked) = (scope.era, Revision::NONE);
+        }
         let Some(acked) = self.acked_now(scope) else { return };
         if acked > self.acked {
             self.acked = acked;
@@ -366,7 +371,8 @@ impl Session {
         let inflight = pushes.map(|push| push.mark.map_or(push.revision, |mark| mark.revision));
         let awaited = self.awaited.iter().filter(|(name, _)| is_ready(scope, ResourceType::Endpoints, name));
         let owed = dirty.chain(inflight).chain(awaited.map(|(_, revision)| *revision)).min();
-        Some(owed.map_or(scope.revision, |first| Revision(first.0.saturating_sub(1))))
+        // What is owed since a time of other revisions may have a higher one.
+        Some(owed.map_or(scope.revision, |first| Revision(first.0.saturating_sub(1)).min(scope.revision)))
     }
 
     /// True if the proxy can tell whether a piece is good. It cannot if it lacks a table with it, though others took

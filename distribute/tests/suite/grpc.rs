@@ -1,6 +1,6 @@
 //! The server as a gRPC client sees it.
 
-use distribute::{Options, ResourceType};
+use distribute::{Options, ResourceType, Unfit};
 use envoy_types::pb::envoy::{
     extensions::transport_sockets::tls::v3::{Secret, secret},
     service::{
@@ -9,7 +9,9 @@ use envoy_types::pb::envoy::{
     },
 };
 use prost::Message;
-use proto::{Base, Condition, Delta, Feedback, ObjectStatus, Partition, Report, Revision, XdsKey, XdsKind};
+use proto::{
+    Base, Condition, Delta, Feedback, LogId, ObjectStatus, Partition, Report, Revision, XdsKey, XdsKind,
+};
 use tonic::{Code, codegen::tokio_stream};
 
 use crate::{
@@ -289,6 +291,36 @@ async fn a_delta_on_nothing_takes_away_what_its_partition_had() {
     let all = delta(2, vec![cluster("a")], Vec::new());
     server.distributor.publish(&Delta { base: Base::Nothing, ..all });
     assert_eq!((served("web"), served("other")), (vec!["a".to_owned()], vec!["c".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_log_that_begins_anew_resends_nothing_and_counts_from_its_beginning() {
+    let mut server = Server::start().await;
+    let mut client = Client::open(server.address, Some("token-web")).await.unwrap();
+    client.subscribe(ResourceType::Cluster, &[]).await;
+    client.subscribe(ResourceType::Listener, &[]).await;
+    let all = |log, revision| {
+        let all = delta(revision, vec![listener("l", 8080, "t")], Vec::new());
+        Delta { base: Base::Nothing, log: LogId(log), ..all }
+    };
+    server.distributor.apply(&all(1, 10)).unwrap();
+    for _ in 0..2 {
+        let answer = client.next().await;
+        client.ack(&answer).await;
+    }
+    server.acked(10).await;
+    server.distributor.apply(&all(2, 3)).unwrap();
+    server
+        .feedback(|one| match one {
+            Feedback::Acked { revision, .. } if *revision == Revision(3) => Some(()),
+            _ => None,
+        })
+        .await;
+    client.quiet().await;
+    assert_eq!((server.proxy().acked, server.proxy().current), (Revision(3), Revision(3)));
+    let old = server.distributor.apply(&Delta { base: Base::At(Revision(10)), ..all(1, 11) }).unwrap_err();
+    assert!(matches!(old, Unfit::Gap { .. }), "{old}");
+    assert_eq!(server.proxy().current, Revision(3));
 }
 
 #[tokio::test]

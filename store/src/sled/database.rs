@@ -21,7 +21,7 @@ use super::{
     layout::{FLOOR_KEY, FORMAT, FORMAT_KEY, IDENTITY_KEY, pieces_after, revision_and_piece},
     reading::Reading,
 };
-use crate::{Error, LogId, retention::Floor};
+use crate::{Error, LogId, log::random_identity, retention::Floor};
 
 /// Pages that sled keeps in memory: enough for the index of ten thousand objects.
 const CACHE_BYTES: u64 = 4 << 20;
@@ -265,7 +265,7 @@ fn identify(dir: &Path, db: &sled::Db) -> Result<LogId, Error> {
             format!("it has format {}, this build reads 1", String::from_utf8_lossy(&format)),
         )),
         (None, None) if db.is_empty() => {
-            let identity = LogId::random().map_err(|reason| damaged(dir, reason))?;
+            let identity = random_identity().map_err(|reason| damaged(dir, reason))?;
             let mut batch = Batch::default();
             batch.insert(FORMAT_KEY, FORMAT);
             batch.insert(IDENTITY_KEY, &identity.0.to_be_bytes());

@@ -4,21 +4,22 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::{Delta, ResourceKey, Revision, XdsKey};
+use proto::{Delta, LogId, ResourceKey, Revision, XdsKey};
 
 /// Removals that wait, by Gateway.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     of: BTreeMap<ResourceKey, (Revision, BTreeSet<XdsKey>)>,
-    /// The newest revision that has passed.
+    /// The newest revision that has passed, and its log.
     revision: Revision,
+    log: LogId,
 }
 
 impl Held {
     /// What is published of a delta now. The removals of `moved` wait for [`Held::release`]; when one of them is ours
     /// again, what it does not have any more goes.
     pub(super) fn pass<'a>(&mut self, delta: &'a Delta, moved: &[ResourceKey]) -> Cow<'a, Delta> {
-        self.revision = self.revision.max(delta.revision);
+        (self.revision, self.log) = (self.revision.max(delta.revision), delta.log);
         if moved.is_empty() && self.of.is_empty() {
             return Cow::Borrowed(delta);
         }
@@ -45,7 +46,7 @@ impl Held {
         self.of.get(gateway).filter(|(held, _)| *held == since)?;
         let (_, removes) = self.of.remove(gateway)?;
         let removes = removes.into_iter().collect();
-        Some(Delta { revision: self.revision, removes, ..Delta::default() })
+        Some(Delta { revision: self.revision, log: self.log, removes, ..Delta::default() })
     }
 }
 
