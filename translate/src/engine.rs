@@ -3,15 +3,8 @@
 use proto::{Delta, Event, ResourceKey, Revision, XdsKey};
 
 use crate::Snapshot;
+use crate::cx::GatewayApi;
 use crate::env::Env;
-use crate::graph::GatewayApi;
-
-/// The only way for a node to read anything.
-pub(crate) type Cx<'a> = engine::Cx<'a, GatewayApi>;
-/// What a node comes to.
-pub(crate) type Output = engine::Output<GatewayApi>;
-/// One member of one bucket.
-pub(crate) type IndexEntry = engine::IndexEntry<GatewayApi>;
 
 /// Incremental translation of one partition.
 #[derive(Debug)]

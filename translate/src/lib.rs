@@ -13,13 +13,17 @@
 //! translation from scratch gives. No clock, no environment, no I/O, no threads.
 
 mod attach;
+mod cx;
 mod emit;
 mod engine;
 mod env;
+mod envoy;
 mod features;
 mod graph;
 mod hostname;
+mod ir;
 mod model;
+mod resolve;
 
 use proto::{Event, Revision};
 

@@ -30,6 +30,22 @@ const EDGES: &[(&str, &[&str])] = &[
 /// Further edges, for tests only; and those of all to `needs`.
 const DEV_EDGES: &[(&str, &str)] = &[("fleetgate", "loadtest"), ("translate", "ingest")];
 
+/// Modules of `translate` from the ground up, and the ones that each may name.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("cx", &[]),
+    ("env", &[]),
+    ("envoy", &[]),
+    ("hostname", &[]),
+    ("model", &["cx"]),
+    ("ir", &["hostname", "model"]),
+    ("resolve", &["cx", "env", "hostname", "ir", "model"]),
+    ("features", &["envoy", "hostname", "ir", "model", "resolve"]),
+    ("attach", &["cx", "env", "features", "hostname", "ir", "model", "resolve"]),
+    ("emit", &["attach", "cx", "envoy", "features", "hostname", "ir", "model", "resolve"]),
+    ("graph", &["attach", "cx", "emit", "env", "ir", "model", "resolve"]),
+    ("engine", &["cx", "env"]),
+];
+
 /// The one file with unsafe code.
 const UNSAFE: &str = "proxy/src/abi.rs";
 
@@ -142,6 +158,48 @@ fn the_sources_of_translate_name_nothing_impure() {
     let wrong: Vec<_> =
         sources(&root().join("translate/src")).iter().flat_map(|path| impure_lines(path)).collect();
     assert!(wrong.is_empty(), "translate is pure, but:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn modules_of_translate_name_those_below_them() {
+    let root = root().join("translate/src");
+    let mut wrong = Vec::new();
+    for path in sources(&root) {
+        let below = path.strip_prefix(&root).unwrap().components().next().unwrap();
+        let module = below.as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        let Some((_, may)) = FLOORS.iter().find(|(floor, _)| *floor == module) else {
+            assert_eq!(module, "lib", "a module without a floor");
+            continue;
+        };
+        let text = std::fs::read_to_string(&path).unwrap();
+        let named = named_modules(&text);
+        let others = named.iter().filter(|name| **name != module && !may.contains(&name.as_str()));
+        wrong.extend(others.map(|name| format!("{} names {name}", path.display())));
+    }
+    assert!(wrong.is_empty(), "against the order of FLOORS:\n{}", wrong.join("\n"));
+}
+
+/// The modules of the crate that a source names, in paths and in the braces behind `crate::`.
+fn named_modules(text: &str) -> BTreeSet<String> {
+    let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.join("\n");
+    let mut named = BTreeSet::new();
+    for (place, found) in code.match_indices("crate::") {
+        let rest = &code[place + found.len()..];
+        let names = match rest.strip_prefix('{') {
+            Some(list) => list.split(';').next().unwrap_or_default(),
+            None => rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default(),
+        };
+        let words = names.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned);
+        named.extend(words.filter(|word| FLOORS.iter().any(|(floor, _)| floor == word)));
+    }
+    named
+}
+
+#[test]
+fn names_of_modules_are_found_in_code_only() {
+    let text = "// crate::graph\nuse crate::{attach, emit::route};\nfn f() { crate::ir::names::x() }";
+    assert!(named_modules(text).iter().map(String::as_str).eq(["attach", "emit", "ir"]));
 }
 
 #[test]

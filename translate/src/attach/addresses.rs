@@ -4,21 +4,21 @@ use proto::{ArcStr, AskedAddress, Fault, GatewayAddress, ResourceKey, Routabilit
 
 use super::{fault, sentence};
 use crate::env::Placement;
-use crate::graph::Verdict;
+use crate::ir::Verdict;
 use crate::model::Gateway;
 
 /// Addresses of a Gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Addresses {
+pub(crate) struct Addresses {
     /// What its listeners bind.
-    pub(super) bound: Vec<ArcStr>,
+    pub(crate) bound: Vec<ArcStr>,
     /// What the user asked for.
-    pub(super) asked: Vec<AskedAddress>,
+    pub(crate) asked: Vec<AskedAddress>,
 }
 
 impl Addresses {
     /// Those that are known without asking whoever assigns them.
-    pub(super) fn by_value(&self, tells_routability: bool) -> Vec<GatewayAddress> {
+    pub(crate) fn by_value(&self, tells_routability: bool) -> Vec<GatewayAddress> {
         let plain = self.asked.iter().filter(|asked| asked.routability.is_any());
         let routability = || tells_routability.then_some(Routability::ANY);
         plain
@@ -30,7 +30,7 @@ impl Addresses {
 }
 
 /// Resolves them; the verdict says why they are refused.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     key: &ResourceKey,
     gateway: &Gateway,
     placement: &Placement,

@@ -4,15 +4,15 @@ use proto::{ArcStr, Condition, Fault, ResourceKey, literal};
 
 use super::listener::{self, Refusal};
 use super::{fault, sentence};
-use crate::engine::Cx;
-use crate::graph::{ListenerIr, Verdict};
+use crate::cx::Cx;
+use crate::ir::{ListenerIr, Verdict};
 use crate::model::Gateway;
 
 const FIELD: &str = "spec.tls.backend.clientCertificateRef";
 
 /// The Secret with the certificate, and `ResolvedRefs` of the Gateway; neither if it names no certificate. A bad
 /// certificate is not replaced by another: backends then see none.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     key: &ResourceKey,
     gateway: &Gateway,
     listeners: &[ListenerIr],

@@ -3,9 +3,9 @@
 use proto::{Condition, Fault, ObjectStatus, Report, ResourceKey, literal};
 
 use super::{fault, proxies, sentence, supported};
-use crate::engine::{Cx, Output};
+use crate::cx::{Cx, Output};
 use crate::env::Placement;
-use crate::graph::Value;
+use crate::ir::Value;
 use crate::model::GatewayClass;
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {

@@ -3,8 +3,8 @@
 use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
 use super::{fault, sentence};
-use crate::graph::{ListenerIr, Scheme, Verdict};
 use crate::hostname;
+use crate::ir::{ListenerIr, Scheme, Verdict};
 
 /// Why a listener cannot be told from another one.
 struct Conflict {
@@ -16,7 +16,7 @@ struct Conflict {
 /// Refuses the listeners from `from` on, all of one owner, that are not distinct. Those whose place has been
 /// claimed by an owner before them lose; of those that conflict with each other none wins ("Handling indistinct
 /// Listeners" of `GatewaySpec.listeners`). `claims` are the listeners that have a place, served or not.
-pub(super) fn find(
+pub(crate) fn find(
     listeners: &mut [ListenerIr],
     from: usize,
     claims: &mut Vec<usize>,
@@ -74,7 +74,7 @@ fn conflict<'a>(
 
 /// HTTPS listeners whose hostnames overlap with those of others of their port may get requests of these over a reused
 /// connection; those are answered 421 (GEP-3567).
-pub(super) fn mark_overlaps(listeners: &mut [ListenerIr]) {
+pub(crate) fn mark_overlaps(listeners: &mut [ListenerIr]) {
     let is_tls = |l: &ListenerIr| l.scheme.is_some_and(Scheme::is_tls) && l.accepted.holds;
     let is_https = |l: &ListenerIr| l.scheme == Some(Scheme::Https);
     let overlaps: Vec<Option<Verdict>> = listeners

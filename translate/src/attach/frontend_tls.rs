@@ -6,8 +6,8 @@ use proto::{ArcStr, Condition, Fault, ResourceKey, literal};
 
 use super::ca::{self, Authorities, FlawKind};
 use super::{fault, sentence};
-use crate::engine::Cx;
-use crate::graph::{ClientValidationIr, ListenerIr, Scheme, Verdict};
+use crate::cx::Cx;
+use crate::ir::{ClientValidationIr, ListenerIr, Scheme, Verdict};
 use crate::model::{ClientValidation, FrontendTls, Gateway, Place, ValidationMode};
 
 /// What became of one validation.
@@ -20,7 +20,7 @@ struct Resolved {
 
 /// Gives each HTTPS listener the validation of its port, wherever the listener comes from. One whose CA
 /// certificates are all missing does not serve: it could not tell friend from foe.
-pub(super) fn validate_clients(
+pub(crate) fn validate_clients(
     key: &ResourceKey,
     gateway: &Gateway,
     listeners: &mut [ListenerIr],
@@ -85,7 +85,7 @@ fn reason(kind: &FlawKind) -> ArcStr {
 }
 
 /// A warning while clients without a valid certificate are let in somewhere.
-pub(super) fn insecure(gateway: &Gateway) -> Option<Condition> {
+pub(crate) fn insecure(gateway: &Gateway) -> Option<Condition> {
     let frontend = frontend(gateway)?;
     let fields: Vec<String> = frontend
         .places()

@@ -10,9 +10,9 @@ use super::{
     addresses, backend_tls, conflicts, fault, frontend_tls, installed, listener, listener_set, proxies,
     sentence,
 };
-use crate::engine::{Cx, Output};
+use crate::cx::{Cx, Output};
 use crate::env::Placement;
-use crate::graph::{GatewayIr, IndexKey, ListenerIr, NodeKey, Scheme, Value, Verdict};
+use crate::ir::{GatewayIr, IndexKey, ListenerIr, NodeKey, Scheme, Value, Verdict};
 use crate::model::{Gateway, GatewayClass};
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {

@@ -6,8 +6,8 @@ use proto::{
 };
 
 use super::fault;
-use crate::engine::{Cx, Output};
-use crate::graph::{GatewayIr, IndexKey, ListenerIr, NodeKey, Value, Verdict};
+use crate::cx::{Cx, Output};
+use crate::ir::{GatewayIr, IndexKey, ListenerIr, NodeKey, Value, Verdict};
 use crate::model::Gateway;
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
@@ -77,7 +77,7 @@ fn status(key: &ResourceKey, ir: &GatewayIr, cx: &mut Cx<'_>) -> ObjectStatus {
     }
 }
 
-pub(super) fn listener_status(listener: &ListenerIr, gateway: &GatewayIr, cx: &mut Cx<'_>) -> ListenerStatus {
+pub(crate) fn listener_status(listener: &ListenerIr, gateway: &GatewayIr, cx: &mut Cx<'_>) -> ListenerStatus {
     let attached = cx.count(IndexKey::AttachedTo(listener.owner.clone(), listener.name.clone()));
     let programmed = if listener.table.is_some() && gateway.accepted.holds && !listener.keyless {
         Verdict::yes(literal!("Programmed"), literal!("an Envoy has the configuration"))
@@ -100,7 +100,7 @@ pub(super) fn listener_status(listener: &ListenerIr, gateway: &GatewayIr, cx: &m
     let kind = |kind: &Kind| serde_json::json!({"group": kind.group(), "kind": kind.kind()});
     ListenerStatus {
         name: ArcStr::clone(&listener.name),
-        resource: crate::emit::listener::name(listener.port).into(),
+        resource: crate::ir::names::listener(listener.port).into(),
         attached_routes: i32::try_from(attached).unwrap_or(i32::MAX),
         supported_kinds: listener.supported_kinds.iter().map(kind).collect(),
         conditions,

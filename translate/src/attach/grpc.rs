@@ -15,7 +15,7 @@ const LONGEST: usize = 1024;
 
 /// The route in the form that all kinds are served in. A rule without matches gets one for all gRPC requests,
 /// and so does a route without rules.
-pub(super) fn as_http(route: GrpcRoute) -> HttpRoute {
+pub(crate) fn as_http(route: GrpcRoute) -> HttpRoute {
     let rules =
         route.spec.rules.filter(|rules| !rules.is_empty()).unwrap_or_else(|| vec![GrpcRule::default()]);
     HttpRoute {
@@ -72,7 +72,7 @@ fn written(name: &Option<ArcStr>) -> Option<&str> {
 }
 
 /// Checks a match of service and method.
-pub(super) fn check(cx: &mut RuleCx<'_, '_>, field: &str, method: &MethodMatch) {
+pub(crate) fn check(cx: &mut RuleCx<'_, '_>, field: &str, method: &MethodMatch) {
     let parts = [("service", written(&method.service)), ("method", written(&method.method))];
     if parts.iter().all(|(_, text)| text.is_none()) {
         cx.refuse(field, "has neither service nor method", "name one of them or remove it");
@@ -115,7 +115,7 @@ fn is_name(text: &str, dots: bool) -> bool {
 /// Precedence (`GRPCRouteRule.matches`), the lesser goes first: the longer service, then the longer method, then
 /// more headers. Of either, one written out goes before a regular expression: their lengths say nothing of each
 /// other. Always less than that of an HTTPRoute's match.
-pub(super) fn rank(rpc: &Rpc, headers: usize) -> u64 {
+pub(crate) fn rank(rpc: &Rpc, headers: usize) -> u64 {
     let mut rank = 0;
     let (exact, service, method) = match rpc {
         Rpc::Any => (true, None, None),

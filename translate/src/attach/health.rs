@@ -4,11 +4,11 @@ use proto::{Condition, Fault, JsonText, ObjectStatus, ParentStatus, Report, Reso
 
 use super::parent::Attempt;
 use super::{Problem, sentence};
-use crate::engine::{Cx, Output};
-use crate::graph::Verdict;
+use crate::cx::{Cx, Output};
+use crate::ir::Verdict;
 
 /// Conditions that hold for all parents of a route.
-pub(super) struct Health {
+pub(crate) struct Health {
     accepted: Option<Verdict>,
     resolved: Verdict,
     partially_invalid: Option<Verdict>,
@@ -16,7 +16,7 @@ pub(super) struct Health {
 
 impl Health {
     /// Of a route with so many rules, so many of which do nothing but fail.
-    pub(super) fn of(problems: &[Problem], refused_rules: usize, rules: usize) -> Self {
+    pub(crate) fn of(problems: &[Problem], refused_rules: usize, rules: usize) -> Self {
         let mut health = Health {
             accepted: None,
             resolved: Verdict::yes(literal!("ResolvedRefs"), literal!("all references resolve")),
@@ -44,12 +44,12 @@ impl Health {
     }
 
     /// False if no parent can accept the route for what it has.
-    pub(super) fn accepts(&self) -> bool {
+    pub(crate) fn accepts(&self) -> bool {
         self.accepted.is_none()
     }
 
     /// The conditions for one parent.
-    pub(super) fn parent_status(&self, attempt: &Attempt) -> ParentStatus {
+    pub(crate) fn parent_status(&self, attempt: &Attempt) -> ParentStatus {
         let accepted = if attempt.accepted.holds {
             self.accepted.as_ref().unwrap_or(&attempt.accepted)
         } else {
@@ -69,7 +69,7 @@ impl Health {
 }
 
 /// Adds the status of a route.
-pub(super) fn with_report(
+pub(crate) fn with_report(
     mut output: Output,
     key: &ResourceKey,
     mut status: ObjectStatus,
@@ -81,7 +81,7 @@ pub(super) fn with_report(
 }
 
 /// The status of a route that does not decode.
-pub(super) fn invalid(fault: Fault) -> ObjectStatus {
+pub(crate) fn invalid(fault: Fault) -> ObjectStatus {
     let conditions = vec![Condition::new(literal!("Accepted"), false, literal!("Invalid"), sentence(&fault))];
     ObjectStatus { conditions, faults: vec![fault], ..ObjectStatus::default() }
 }

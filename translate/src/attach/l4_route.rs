@@ -8,8 +8,8 @@ use proto::{Fault, Kind, ObjectStatus, ResourceKey};
 use super::health::{Health, invalid, with_report};
 use super::parent::{self, Attempt};
 use super::{Problem, RuleCx, fault, rule};
-use crate::engine::{Cx, Output};
-use crate::graph::{ClusterKey, IndexKey, L4Backend, L4RouteIr, NodeKey, UpstreamProtocol, Value};
+use crate::cx::{Cx, Output};
+use crate::ir::{ClusterKey, IndexKey, L4Backend, L4RouteIr, NodeKey, UpstreamProtocol, Value};
 use crate::model::{TcpRoute, TlsRoute, TlsSpec};
 
 /// What of the rule is reached by one protocol.

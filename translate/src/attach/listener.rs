@@ -3,9 +3,9 @@
 use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
 use super::{fault, grant, listener_filters, sentence};
-use crate::engine::Cx;
-use crate::graph::{ListenerIr, Scheme, Verdict};
+use crate::cx::Cx;
 use crate::hostname;
+use crate::ir::{ListenerIr, Scheme, Verdict};
 use crate::model::{KeyState, Listener, Secret};
 
 /// Kinds of routes that a listener takes.
@@ -18,7 +18,7 @@ fn routes(scheme: Scheme) -> Vec<Kind> {
 }
 
 /// Resolves a listener of a Gateway or ListenerSet by itself; conflicts with others come later.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     owner: &ResourceKey,
     index: usize,
     listener: &Listener,
@@ -201,18 +201,18 @@ fn resolve_certificates(
 }
 
 /// Why a certificate is not served with.
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// `ResolvedRefs` reason.
-    pub(super) reason: ArcStr,
-    pub(super) problem: String,
-    pub(super) remedy: &'static str,
+    pub(crate) reason: ArcStr,
+    pub(crate) problem: String,
+    pub(crate) remedy: &'static str,
     /// True if it was good, and cannot be read any more.
-    pub(super) unread: bool,
+    pub(crate) unread: bool,
 }
 
 /// Checks one certificate; the grant comes before existence, so that nothing is told about other
 /// namespaces' Secrets.
-pub(super) fn certificate(owner: &ResourceKey, target: &ResourceKey, cx: &mut Cx<'_>) -> Result<(), Refusal> {
+pub(crate) fn certificate(owner: &ResourceKey, target: &ResourceKey, cx: &mut Cx<'_>) -> Result<(), Refusal> {
     let refusal = |reason, problem, remedy| Refusal { reason, problem, remedy, unread: false };
     let invalid = literal!("InvalidCertificateRef");
     if target.kind != Kind::SECRET {

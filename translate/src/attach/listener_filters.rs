@@ -4,9 +4,9 @@ use proto::{ArcStr, Fault, ResourceKey, literal};
 
 use super::backend_ref::{self, Speak};
 use super::{fault, sentence};
-use crate::engine::Cx;
+use crate::cx::Cx;
 use crate::features::header_names::{Message, Writing, refusal};
-use crate::graph::{ExternalAuthIr, ListenerIr, Verdict};
+use crate::ir::{ExternalAuthIr, ListenerIr, Verdict};
 use crate::model::{ExternalAuth, Listener};
 
 /// Where problems of a listener's filters go.
@@ -37,7 +37,7 @@ impl Problems<'_> {
 }
 
 /// Resolves the filters of a listener, in their order.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     owner: &ResourceKey,
     field: &str,
     listener: &Listener,

@@ -3,14 +3,14 @@
 use proto::{Kind, ResourceKey, literal};
 
 use super::{conflicts, listener, namespaces};
-use crate::engine::Cx;
-use crate::graph::{AttachedSet, GatewayIr, IndexKey, ListenerIr, Verdict};
+use crate::cx::Cx;
+use crate::ir::{AttachedSet, GatewayIr, IndexKey, ListenerIr, Verdict};
 use crate::model::{Gateway, ListenerSet};
 
 /// Adds the listeners of all ListenerSets that may attach after the Gateway's own: the oldest set first, then by
 /// namespace and name. One that may not attach leaves no trace here, so that nobody outside can have the Gateway's
 /// routes made anew.
-pub(super) fn attach(
+pub(crate) fn attach(
     key: &ResourceKey,
     gateway: &Gateway,
     listeners: &mut Vec<ListenerIr>,
@@ -49,7 +49,7 @@ fn may_attach(set: &ResourceKey, key: &ResourceKey, gateway: &Gateway, cx: &mut 
 }
 
 /// Says which of the allowed sets are accepted, once it is known which listeners serve.
-pub(super) fn accept(gateway: &GatewayIr, sets: &mut [AttachedSet]) {
+pub(crate) fn accept(gateway: &GatewayIr, sets: &mut [AttachedSet]) {
     for set in sets {
         if !gateway.accepted.holds {
             set.accepted =
@@ -71,7 +71,7 @@ pub(super) fn accept(gateway: &GatewayIr, sets: &mut [AttachedSet]) {
 }
 
 /// The set that a key names, with the Gateway that it wants to attach to.
-pub(super) fn gateway_of(set: &ResourceKey, cx: &mut Cx<'_>) -> Option<ResourceKey> {
+pub(crate) fn gateway_of(set: &ResourceKey, cx: &mut Cx<'_>) -> Option<ResourceKey> {
     debug_assert_eq!(set.kind, Kind::LISTENER_SET);
     cx.object::<ListenerSet>(set)?.gateway(set)
 }

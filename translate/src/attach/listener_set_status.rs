@@ -3,8 +3,8 @@
 use proto::{Condition, Kind, ObjectStatus, Report, ResourceKey, literal};
 
 use super::{fault, gateway_status, listener_set, sentence};
-use crate::engine::{Cx, Output};
-use crate::graph::{AttachedSet, GatewayIr, NodeKey, Value, Verdict};
+use crate::cx::{Cx, Output};
+use crate::ir::{AttachedSet, GatewayIr, NodeKey, Value, Verdict};
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);

@@ -9,15 +9,15 @@ use super::fault;
 const LEVELS: [&str; 8] = ["trace", "debug", "info", "warning", "warn", "error", "critical", "off"];
 
 /// `spec.kube` of a Gateway's GatewayParameters, merged, and where it is from.
-pub(super) struct Merged<'a> {
-    pub(super) gateway: &'a ResourceKey,
-    pub(super) kube: &'a Map<String, Value>,
+pub(crate) struct Merged<'a> {
+    pub(crate) gateway: &'a ResourceKey,
+    pub(crate) kube: &'a Map<String, Value>,
     /// The uppermost last.
-    pub(super) layers: &'a [(&'a ResourceKey, &'a Map<String, Value>)],
+    pub(crate) layers: &'a [(&'a ResourceKey, &'a Map<String, Value>)],
 }
 
 /// Finds what cannot be deployed (the error), and what has no effect (the rest).
-pub(super) fn check(merged: &Merged<'_>) -> Result<Vec<Fault>, Fault> {
+pub(crate) fn check(merged: &Merged<'_>) -> Result<Vec<Fault>, Fault> {
     merged.levels()?;
     merged.component_levels()?;
     merged.ai_image()?;

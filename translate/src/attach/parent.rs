@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
 use super::{fault, listener_set, namespaces};
-use crate::engine::Cx;
-use crate::graph::{Attachment, Context, GatewayIr, IndexKey, ListenerIr, NodeKey, Value, Verdict};
+use crate::cx::Cx;
 use crate::hostname;
+use crate::ir::{Attachment, Context, GatewayIr, IndexKey, ListenerIr, NodeKey, Value, Verdict};
 use crate::model::ParentRef;
 
 /// What came of one parentRef.
@@ -22,14 +22,14 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Index entries by which the listeners count an accepted route (`ListenerStatus.attachedRoutes`).
-    pub(super) fn attached(&self, route: &ResourceKey) -> impl Iterator<Item = (IndexKey, ResourceKey)> {
+    pub(crate) fn attached(&self, route: &ResourceKey) -> impl Iterator<Item = (IndexKey, ResourceKey)> {
         let at = |(owner, name): &(ResourceKey, ArcStr)| IndexKey::AttachedTo(owner.clone(), name.clone());
         self.listeners.iter().map(move |listener| (at(listener), route.clone()))
     }
 }
 
 /// What comes of all parentRefs that are ours to speak of.
-pub(super) fn attempts(
+pub(crate) fn attempts(
     route: &ResourceKey,
     parents: &[ParentRef],
     hostnames: &[ArcStr],
@@ -43,7 +43,7 @@ pub(super) fn attempts(
 }
 
 /// What there is to say of a route that wants to attach to default Gateways (GEP-3793, experimental channel).
-pub(super) fn default_gateways(route: &ResourceKey, scope: Option<&str>) -> Option<Fault> {
+pub(crate) fn default_gateways(route: &ResourceKey, scope: Option<&str>) -> Option<Fault> {
     scope.filter(|scope| *scope != "None")?;
     let problem = "there are no default Gateways: the field has no effect";
     Some(fault(route, "spec.useDefaultGateways", problem, "name the Gateways in spec.parentRefs"))

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::backend::{self, Tls, TlsProblem};
 use super::{fault, policy_target};
-use crate::engine::{Cx, Output};
-use crate::graph::{IndexKey, Value, Verdict};
+use crate::cx::{Cx, Output};
+use crate::ir::{IndexKey, Value, Verdict};
 use crate::model::BackendTlsPolicy;
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {

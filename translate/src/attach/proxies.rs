@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use super::parameters::{Merged, check};
 use super::{fault, sentence};
-use crate::engine::Cx;
-use crate::graph::{ListenerIr, Verdict};
+use crate::cx::Cx;
+use crate::ir::{ListenerIr, Verdict};
 use crate::model::{Gateway, GatewayParameters, Reference, merge_parameters};
 
 /// Names the GatewayParameters of a Gateway, as k8sgateway 1.18 has it.
@@ -20,13 +20,13 @@ const ANNOTATION: &str = "gateway.gloo.solo.io/gateway-parameters-name";
 
 /// What GatewayParameters say, all of a Gateway merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Parameters {
+pub(crate) enum Parameters {
     SelfManaged,
     Managed(Option<Map<String, Value>>),
 }
 
 /// The key of GatewayParameters that are referred to, if they are there.
-pub(super) fn referent(
+pub(crate) fn referent(
     from: &ResourceKey,
     field: &str,
     reference: &Reference,
@@ -49,7 +49,7 @@ pub(super) fn referent(
 }
 
 /// The parameters of a Gateway: its own over those of its class. Faults that refuse nothing go to `faults`.
-pub(super) fn parameters(
+pub(crate) fn parameters(
     key: &ResourceKey,
     gateway: &Gateway,
     class: Option<&ResourceKey>,
@@ -87,7 +87,7 @@ pub(super) fn parameters(
 }
 
 /// What the proxies of an accepted Gateway need.
-pub(super) fn spec(
+pub(crate) fn spec(
     gateway: &Gateway,
     parameters: Parameters,
     listeners: &[ListenerIr],
@@ -131,11 +131,11 @@ fn names(listeners: &[ListenerIr]) -> BTreeMap<u16, ArcStr> {
 
 /// The port that a pod binds for each port of its Gateway. Also of listeners that are not accepted at the moment: the
 /// others keep theirs.
-pub(super) fn ports(listeners: &[ListenerIr]) -> BTreeMap<u16, u16> {
+pub(crate) fn ports(listeners: &[ListenerIr]) -> BTreeMap<u16, u16> {
     container_ports(listeners.iter().filter(|l| l.scheme.is_some()).map(|listener| listener.port))
 }
 
 /// Why parameters are refused.
-pub(super) fn refusal(fault: &Fault) -> Verdict {
+pub(crate) fn refusal(fault: &Fault) -> Verdict {
     Verdict::no(literal!("InvalidParameters"), sentence(fault))
 }

@@ -33,7 +33,7 @@ pub(crate) struct BackendUse {
 }
 
 /// Resolves a rule.
-pub(super) fn resolve(index: usize, rule: &Rule, cx: &mut RuleCx<'_, '_>) -> RuleIr {
+pub(crate) fn resolve(index: usize, rule: &Rule, cx: &mut RuleCx<'_, '_>) -> RuleIr {
     let field = format!("spec.rules[{index}]");
     let mut matches = Vec::new();
     if rule.matches.is_empty() {
@@ -80,7 +80,7 @@ fn backends(field: &str, rule: &Rule, cx: &mut RuleCx<'_, '_>) -> Vec<BackendUse
 }
 
 /// The share of a backend. Envoy adds those of a rule up in 32 bits.
-pub(super) fn weight(cx: &mut RuleCx<'_, '_>, backend: &BackendRef, field: &str) -> u32 {
+pub(crate) fn weight(cx: &mut RuleCx<'_, '_>, backend: &BackendRef, field: &str) -> u32 {
     let weight = backend.weight.unwrap_or(1);
     if weight > HEAVIEST {
         let problem = format!("is more than {HEAVIEST}");
@@ -91,7 +91,7 @@ pub(super) fn weight(cx: &mut RuleCx<'_, '_>, backend: &BackendRef, field: &str)
 
 /// Precedence; a GRPCRoute's matches go before those of HTTPRoutes with the same hostname, which would hide
 /// them: they take no other requests from these than gRPC.
-pub(super) fn rank(matched: &Match) -> u64 {
+pub(crate) fn rank(matched: &Match) -> u64 {
     match &matched.rpc {
         Some(rpc) => grpc::rank(rpc, matched.headers.len()),
         None => http_rank(matched),
@@ -195,7 +195,7 @@ fn check_condition(cx: &mut RuleCx<'_, '_>, field: &str, condition: &NameMatch) 
 
 /// Envoy's RE2 and this parser agree on what a regular expression is, but for rarities that Envoy then
 /// refuses itself.
-pub(super) fn check_regex(cx: &mut RuleCx<'_, '_>, field: String, regex: &str) {
+pub(crate) fn check_regex(cx: &mut RuleCx<'_, '_>, field: String, regex: &str) {
     if regex.is_empty() {
         return cx.refuse(field, "is empty, which matches no request", "write an expression, such as .*");
     }

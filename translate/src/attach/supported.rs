@@ -3,7 +3,7 @@
 use proto::{ArcStr, ResourceKey};
 
 use super::installed;
-use crate::engine::Cx;
+use crate::cx::Cx;
 use crate::env::Placement;
 
 /// Features of the Gateway API that we support, sorted (`GatewayClassStatus.supportedFeatures`).
@@ -68,7 +68,7 @@ pub const EXPERIMENTAL_POD_FEATURES: [&str; 2] =
     ["GatewayAddressRoutability", "GatewayAddressRoutabilityCluster"];
 
 /// All that hold for a class, sorted.
-pub(super) fn features(cx: &mut Cx<'_>, class: &ResourceKey) -> Vec<ArcStr> {
+pub(crate) fn features(cx: &mut Cx<'_>, class: &ResourceKey) -> Vec<ArcStr> {
     let mut features: Vec<&str> = FEATURES.to_vec();
     if cx.env().placement == Placement::Pods {
         features.extend(POD_FEATURES);

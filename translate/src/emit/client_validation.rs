@@ -6,20 +6,20 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_c
 use envoy_types::pb::google::protobuf::BoolValue;
 
 use super::inline;
-use crate::attach::ca;
-use crate::engine::Cx;
-use crate::graph::ClientValidationIr;
+use crate::cx::Cx;
+use crate::ir::ClientValidationIr;
+use crate::resolve::ca;
 
 /// What a filter chain needs to validate clients.
 #[derive(Clone)]
-pub(super) struct Validation {
-    pub(super) context: ValidationContextType,
+pub(crate) struct Validation {
+    pub(crate) context: ValidationContextType,
     /// Whether a connection without a certificate is refused.
-    pub(super) required: BoolValue,
+    pub(crate) required: BoolValue,
 }
 
 /// With a trusted CA, Envoy asks clients for a certificate in either mode.
-pub(super) fn validation(ir: &ClientValidationIr, cx: &mut Cx<'_>) -> Validation {
+pub(crate) fn validation(ir: &ClientValidationIr, cx: &mut Cx<'_>) -> Validation {
     let trust = if ir.insecure_fallback {
         TrustChainVerification::AcceptUntrusted
     } else {

@@ -5,7 +5,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 
 /// The protocol that clients may upgrade to.
-pub(super) const UPGRADE: &str = "websocket";
+pub(crate) const UPGRADE: &str = "websocket";
 
 /// Host of HTTP/1.0 requests that name none (RFC 9112 asks for one from 1.1 on): only listeners and routes without
 /// a hostname have them, and no name that anybody can have is made of it (RFC 2606).
@@ -13,7 +13,7 @@ const NO_HOST: &str = "unnamed.invalid";
 
 /// HTTP/1.0 is served, and any method (RFC 9110, section 9.1; by HTTP/2 Envoy takes any). An offer to upgrade to a protocol that is not spoken here, as of Java's clients to `TLS/1.2`,
 /// is ignored (RFC 9110, section 7.8), where Envoy answers 403.
-pub(super) fn http1() -> Http1ProtocolOptions {
+pub(crate) fn http1() -> Http1ProtocolOptions {
     let pattern = MatchPattern::SafeRegex(RegexMatcher { regex: other_than(UPGRADE), ..Default::default() });
     Http1ProtocolOptions {
         accept_http_10: true,

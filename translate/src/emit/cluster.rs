@@ -27,9 +27,9 @@ use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
 use super::{ads, duration, inline, put, secret};
-use crate::attach::backend::cluster_name;
-use crate::engine::{Cx, Output};
-use crate::graph::{BackendIr, ClusterKey, NodeKey, TlsIr, UpstreamProtocol, UpstreamTls, Value};
+use crate::cx::{Cx, Output};
+use crate::ir::{BackendIr, ClusterKey, NodeKey, TlsIr, UpstreamProtocol, UpstreamTls, Value};
+use crate::resolve::backend::cluster_name;
 
 const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Envoy's own limits (1024 connections, 3 retries) bite long before a backend is at its limit.

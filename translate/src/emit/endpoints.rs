@@ -7,10 +7,10 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
 use super::{put, socket_address};
-use crate::attach::backend::cluster_name;
-use crate::attach::to_gateways::addresses;
-use crate::engine::{Cx, Output};
-use crate::graph::{BackendIr, ClusterKey, NodeKey, Value};
+use crate::cx::{Cx, Output};
+use crate::ir::{BackendIr, ClusterKey, NodeKey, Value};
+use crate::resolve::backend::cluster_name;
+use crate::resolve::to_gateways::addresses;
 
 pub(crate) fn compute(gateway: &ResourceKey, key: &ClusterKey, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);

@@ -15,7 +15,7 @@ use proto::ArcStr;
 
 use super::duration;
 use super::route::NOWHERE;
-use crate::graph::ExternalAuthIr;
+use crate::ir::ExternalAuthIr;
 
 /// How long the server may take.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -25,7 +25,7 @@ const OF_THE_ANSWER: &str =
     "cdn-l.*|con(nection|tent-.*)|expect|http2-.*|keep-a.*|proxy-c.*|te|tra(iler|nsf.*)|upgrade|x-fleetg.*";
 
 /// Envoy's filter. The route is chosen anew after it, with the headers that the server adds; the host stays.
-pub(super) fn filter(ir: &ExternalAuthIr) -> ExtAuthz {
+pub(crate) fn filter(ir: &ExternalAuthIr) -> ExtAuthz {
     let cluster = ir.cluster.as_deref().unwrap_or(NOWHERE);
     let is_grpc = ir.is_grpc && ir.cluster.is_some();
     ExtAuthz {

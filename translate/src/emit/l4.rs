@@ -16,9 +16,9 @@ use envoy_types::util::pack_any;
 use proto::{ArcStr, ResourceKey};
 
 use super::route::NOWHERE;
-use crate::engine::Cx;
-use crate::graph::{IndexKey, L4Backend, L4RouteIr, ListenerIr, NodeKey, Value};
+use crate::cx::Cx;
 use crate::hostname;
+use crate::ir::{IndexKey, L4Backend, L4RouteIr, ListenerIr, NodeKey, Value};
 
 /// The route that takes the connections of a domain.
 struct Winner {
@@ -28,7 +28,7 @@ struct Winner {
 
 /// The chains of a listener; `socket` is what ends TLS, none if nothing does. Its own hostname has a chain
 /// whatever routes there are: such connections are closed here, rather than go to a listener with a wider one.
-pub(super) fn chains(
+pub(crate) fn chains(
     gateway: &ResourceKey,
     listener: &ListenerIr,
     socket: Option<&TransportSocket>,
@@ -40,7 +40,7 @@ pub(super) fn chains(
     let routes: Vec<&ResourceKey> = cx.members(attached).collect();
     for key in routes {
         let Some(Value::L4Route(route)) = cx.node(NodeKey::Route(key.clone())) else { continue };
-        let here = |attachment: &&crate::graph::Attachment| {
+        let here = |attachment: &&crate::ir::Attachment| {
             attachment.gateway == *gateway && attachment.table == *table
         };
         for attachment in route.attachments.iter().filter(here) {
@@ -68,7 +68,7 @@ pub(super) fn chains(
 }
 
 /// Connections that ask for a domain, or all.
-pub(super) fn server_name(domain: &ArcStr) -> FilterChainMatch {
+pub(crate) fn server_name(domain: &ArcStr) -> FilterChainMatch {
     let server_names = if *domain == hostname::ANY { Vec::new() } else { vec![domain.to_string()] };
     FilterChainMatch { server_names, ..FilterChainMatch::default() }
 }

@@ -28,25 +28,14 @@ use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
 use super::client_validation::{Validation, validation};
 use super::{ads, clients, duration, l4, listener_filters, put, scopes, secret, socket_address};
-use crate::engine::{Cx, Output};
+use crate::cx::{Cx, Output};
 use crate::features;
-use crate::graph::{ListenerIr, NodeKey, Scheme, Value};
+use crate::ir::{ListenerIr, NodeKey, Scheme, Value, names};
 
 /// Bytes that Envoy buffers of one connection before it pushes back.
 const BUFFER_LIMIT: u32 = 32 * 1024;
 /// A request, stream or upgraded connection on which nothing moves for so long is ended, unless its rule has timeouts.
 const SILENCE: Duration = Duration::from_secs(3600);
-const PREFIX: &str = "listener/";
-
-/// The name of the listener of a port.
-pub(crate) fn name(port: u16) -> String {
-    format!("{PREFIX}{port}")
-}
-
-/// The port that a listener's name was made of.
-pub(crate) fn port_of(name: &str) -> Option<u16> {
-    name.strip_prefix(PREFIX)?.parse().ok()
-}
 
 pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);
@@ -64,7 +53,7 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
         ..AdditionalAddress::default()
     };
     let message = Listener {
-        name: name(port),
+        name: names::listener(port),
         address: Some(socket_address(address, bound)),
         additional_addresses: addresses.map(additional).collect(),
         listener_filters: if is_tls { vec![tls_inspector()] } else { Vec::new() },
@@ -93,7 +82,9 @@ pub(crate) fn compute(gateway: &ResourceKey, port: u16, cx: &mut Cx<'_>) -> Outp
         };
         filter_chains.extend(opaque.iter().cloned());
         let message = Listener { filter_chains, ..message.clone() };
-        output.puts.push(put(XdsKey::new(gateway.clone(), tables.listener(), name(port)), &message));
+        output
+            .puts
+            .push(put(XdsKey::new(gateway.clone(), tables.listener(), names::listener(port)), &message));
     }
     output
 }

@@ -24,19 +24,19 @@ use envoy_types::pb::xds::r#type::matcher::v3::{Matcher, RegexMatcher, StringMat
 use envoy_types::util::pack_any;
 
 use super::external_auth;
-use crate::graph::ListenerIr;
 use crate::hostname::{ANY, covers};
+use crate::ir::ListenerIr;
 
 /// A host of the usual form, with or without a port.
 const USUAL: &str = r"[^:.\[\]][^:\[\]]*(:[0-9]*)?";
 
 /// The filters of the listeners that share a chain, each in its order.
-pub(super) fn of_shared(serving: &[&ListenerIr]) -> Vec<HttpFilter> {
+pub(crate) fn of_shared(serving: &[&ListenerIr]) -> Vec<HttpFilter> {
     serving.iter().flat_map(|listener| of(listener, condition(listener, serving).as_ref())).collect()
 }
 
 /// The filters of a listener that has a chain of its own.
-pub(super) fn of_own(listener: &ListenerIr) -> Vec<HttpFilter> {
+pub(crate) fn of_own(listener: &ListenerIr) -> Vec<HttpFilter> {
     of(listener, None)
 }
 

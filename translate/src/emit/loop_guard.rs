@@ -21,7 +21,7 @@ const ANSWER: &str =
     "This request has come back to a Gateway too often: a route leads to where it comes from.\n";
 
 /// Makes a route count, and puts one before it that ends what has come too often.
-pub(super) fn guarded(mut route: Route) -> [Route; 2] {
+pub(crate) fn guarded(mut route: Route) -> [Route; 2] {
     let end = end(route.r#match.clone().unwrap_or_default());
     // Users cannot write this header: see `features/header_names.rs`.
     route.request_headers_to_add.push(HeaderValueOption {

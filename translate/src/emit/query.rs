@@ -8,7 +8,7 @@ use super::route;
 use crate::model::NameMatch;
 
 /// A value that must be equal is matched in all its spellings; an expression as it is.
-pub(super) fn string_matcher(condition: &NameMatch) -> StringMatcher {
+pub(crate) fn string_matcher(condition: &NameMatch) -> StringMatcher {
     let is_expression = condition.kind.as_deref() == Some("RegularExpression");
     if is_expression || condition.value.bytes().all(is_unreserved) {
         return route::string_matcher(condition);

@@ -25,11 +25,11 @@ use proto::{ArcStr, Kind, ResourceKey, RouteEntry};
 use super::{loop_guard, query};
 use crate::attach::rule::{BackendUse, RuleIr};
 use crate::features::{EmitAt, FeatureIr};
-use crate::graph::Context;
+use crate::ir::Context;
 use crate::model::{Match, NameMatch};
 
 /// Never defined as a cluster: its share of requests fails.
-pub(super) const NOWHERE: &str = "fleetgate.dev/unresolved";
+pub(crate) const NOWHERE: &str = "fleetgate.dev/unresolved";
 
 /// Begins the names of a kind's routes.
 const PREFIXES: [(&str, Kind); 2] = [("httproute/", Kind::HTTP_ROUTE), ("grpcroute/", Kind::GRPC_ROUTE)];
@@ -205,7 +205,7 @@ fn to_one(backend: &BackendUse, unroutable: u32) -> Action {
 }
 
 /// Envoy answers itself.
-pub(super) fn answer(status: u32) -> Action {
+pub(crate) fn answer(status: u32) -> Action {
     Action::DirectResponse(DirectResponseAction { status, ..DirectResponseAction::default() })
 }
 
@@ -259,7 +259,7 @@ fn header(name: &str, matcher: StringMatcher) -> HeaderMatcher {
     }
 }
 
-pub(super) fn string_matcher(condition: &NameMatch) -> StringMatcher {
+pub(crate) fn string_matcher(condition: &NameMatch) -> StringMatcher {
     match condition.kind.as_deref() {
         Some("RegularExpression") => StringMatcher {
             match_pattern: Some(MatchPattern::SafeRegex(regex(&condition.value))),

@@ -4,8 +4,8 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use proto::{ArcStr, ResourceKey, XdsKey, XdsKind};
 
 use super::put;
-use crate::engine::Output;
-use crate::graph::Value;
+use crate::cx::Output;
+use crate::ir::Value;
 
 pub(crate) fn compute(gateway: &ResourceKey, table: &ArcStr) -> Output {
     let header = RouteConfiguration {

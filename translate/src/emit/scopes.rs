@@ -28,7 +28,7 @@ use super::ads;
 
 /// Scopes found by the table's name in the header. All listeners of a proxy share them: Envoy keeps one
 /// subscription for equal configurations.
-pub(super) fn route_specifier() -> RouteSpecifier {
+pub(crate) fn route_specifier() -> RouteSpecifier {
     let extractor = HeaderValueExtractor {
         name: lookup::TABLE_HEADER.to_owned(),
         extract_type: Some(ExtractType::Index(0)),
@@ -45,7 +45,7 @@ pub(super) fn route_specifier() -> RouteSpecifier {
 }
 
 /// Names the first table to look into, whatever the client says.
-pub(super) fn root_header(table: &ArcStr) -> TypedExtensionConfig {
+pub(crate) fn root_header(table: &ArcStr) -> TypedExtensionConfig {
     let header = HeaderValueOption {
         header: Some(HeaderValue {
             key: lookup::TABLE_HEADER.to_owned(),
@@ -63,7 +63,7 @@ pub(super) fn root_header(table: &ArcStr) -> TypedExtensionConfig {
 }
 
 /// The module's filter. Only tables that lead to others turn it on, so it costs nothing elsewhere.
-pub(super) fn walk_filter() -> HttpFilter {
+pub(crate) fn walk_filter() -> HttpFilter {
     let filter = DynamicModuleFilter {
         dynamic_module_config: Some(DynamicModuleConfig {
             name: lookup::MODULE_NAME.to_owned(),

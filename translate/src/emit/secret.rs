@@ -10,8 +10,8 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 use proto::{ContentHash, Kind, PrivateKeyRef, ResourceKey, XdsKey, XdsKind};
 
 use super::{ads, put};
-use crate::engine::{Cx, Output};
-use crate::graph::Value;
+use crate::cx::{Cx, Output};
+use crate::ir::Value;
 use crate::model::{KeyState, Secret};
 
 const PREFIX: &str = "secret/";
@@ -22,7 +22,7 @@ fn name(secret: &ResourceKey) -> String {
 }
 
 /// A Secret's certificate, to be asked for by SDS.
-pub(super) fn by_name(secret: &ResourceKey) -> SdsSecretConfig {
+pub(crate) fn by_name(secret: &ResourceKey) -> SdsSecretConfig {
     SdsSecretConfig { name: name(secret), sds_config: Some(ads()) }
 }
 

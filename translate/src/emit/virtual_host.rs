@@ -8,9 +8,9 @@ use proto::{ArcStr, Put, ResourceKey, RouteEntry, RouteSet, Routing, XdsKey};
 
 use super::put;
 use super::route::answer;
-use crate::engine::{Cx, Output};
+use crate::cx::{Cx, Output};
 use crate::features::retry;
-use crate::graph::{NodeKey, Value, VirtualHostRole};
+use crate::ir::{NodeKey, Value, VirtualHostRole};
 
 /// How often a request that no backend has seen anything of is tried again, where its route says nothing of retries.
 const RETRIES: u32 = 2;

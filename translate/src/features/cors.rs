@@ -15,9 +15,9 @@ use envoy_types::pb::google::protobuf::BoolValue;
 use envoy_types::util::pack_any;
 
 use super::{At, EmitAt, Feature, Stage, headers, is_token};
-use crate::attach::RuleCx;
-use crate::graph::Scheme;
+use crate::ir::Scheme;
 use crate::model::{Cors, Match, NameMatch};
+use crate::resolve::RuleCx;
 
 const NAME: &str = "envoy.filters.http.cors";
 const REQUEST_HEADERS: &str = "access-control-request-headers";

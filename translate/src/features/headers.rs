@@ -4,8 +4,8 @@ use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendA
 use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 
 use super::header_names::{Message, Refusal, Writing, refusal, value_refusal};
-use crate::attach::RuleCx;
 use crate::model::HeaderFilter;
+use crate::resolve::RuleCx;
 
 /// Headers to add (or overwrite) and to remove, in Envoy's form.
 #[derive(Clone, Debug, Default, PartialEq)]

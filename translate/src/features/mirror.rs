@@ -8,8 +8,8 @@ use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
 use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
 
 use super::{At, EmitAt, Feature};
-use crate::attach::RuleCx;
 use crate::model::{Fraction, Mirror};
+use crate::resolve::RuleCx;
 
 pub(crate) struct RequestMirror;
 

@@ -22,9 +22,9 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 
 pub(crate) use header_names::is_token;
 
-use crate::attach::RuleCx;
-use crate::graph::Context;
+use crate::ir::Context;
 use crate::model::{Filter, Match, Rule};
+use crate::resolve::RuleCx;
 
 /// Where a feature stands: a rule, or one of its backends.
 pub(crate) struct At<'a> {

@@ -19,9 +19,9 @@ use envoy_types::util::pack_any;
 
 use super::url_rewrite::{PathRewrite, check_path, rewrite_of};
 use super::{At, EmitAt, Feature, Stage};
-use crate::attach::RuleCx;
-use crate::graph::Scheme;
+use crate::ir::Scheme;
 use crate::model::Redirect;
+use crate::resolve::RuleCx;
 
 const FILTER: &str = "envoy.filters.http.lua";
 /// Name of the script in the filter's configuration.

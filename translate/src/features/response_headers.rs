@@ -6,7 +6,7 @@ use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use super::header_names::Message;
 use super::headers::{self, Headers};
 use super::{At, EmitAt, Feature};
-use crate::attach::RuleCx;
+use crate::resolve::RuleCx;
 
 pub(crate) struct ResponseHeaders;
 

@@ -10,8 +10,8 @@ use envoy_types::pb::google::protobuf::UInt32Value;
 use envoy_types::util::pack_any;
 
 use super::{At, EmitAt, Feature};
-use crate::attach::RuleCx;
-use crate::emit::duration;
+use crate::envoy::duration;
+use crate::resolve::RuleCx;
 
 pub(crate) struct RetryPolicy;
 

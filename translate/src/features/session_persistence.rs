@@ -19,9 +19,9 @@ use proto::{ArcStr, ContentHash};
 use super::header_names::{Message, Writing, refusal};
 use super::headers::good;
 use super::{At, EmitAt, Feature, Stage, is_token};
-use crate::attach::RuleCx;
-use crate::emit::duration;
+use crate::envoy::duration;
 use crate::model::SessionPersistence as Model;
+use crate::resolve::RuleCx;
 
 const NAME: &str = "envoy.filters.http.stateful_session";
 

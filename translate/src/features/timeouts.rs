@@ -6,9 +6,9 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::{HedgePolicy, RetryPolicy, Route};
 
 use super::{At, EmitAt, Feature};
-use crate::attach::RuleCx;
-use crate::emit::duration;
+use crate::envoy::duration;
 use crate::model::Timeouts;
+use crate::resolve::RuleCx;
 
 /// Envoy's base of the pauses between tries.
 const ENVOYS_BACK_OFF: Duration = Duration::from_millis(25);

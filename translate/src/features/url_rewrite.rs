@@ -6,8 +6,8 @@ use envoy_types::pb::envoy::config::route::v3::route_action::HostRewriteSpecifie
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatchAndSubstitute, RegexMatcher};
 
 use super::{At, EmitAt, Feature};
-use crate::attach::{RuleCx, path};
 use crate::model::{Match, PathModifier, UrlRewrite};
+use crate::resolve::{RuleCx, path};
 
 pub(crate) struct UrlRewriting;
 

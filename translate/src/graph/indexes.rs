@@ -1,29 +1,10 @@
-//! Declared indexes: the only way to find objects by anything but their key.
+//! What objects put into indexes, and which nodes they root.
 
-use proto::{ArcStr, ClusterId, Kind, Name, ResourceKey};
+use proto::{Kind, ResourceKey};
 
-use super::{BackendKey, NodeKey};
-use crate::engine::IndexEntry;
+use crate::cx::IndexEntry;
+use crate::ir::{BackendKey, IndexKey, NodeKey};
 use crate::model::Decoded;
-
-/// A bucket of an index.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum IndexKey {
-    /// ReferenceGrants of a namespace.
-    GrantsIn(ClusterId, Name),
-    /// EndpointSlices of a Service.
-    SlicesOf(ResourceKey),
-    /// BackendTLSPolicies that target a Service.
-    PoliciesOf(ResourceKey),
-    /// ListenerSets that want to attach to a Gateway.
-    ListenerSetsOf(ResourceKey),
-    /// Gateway or ListenerSet, listener: routes attached, whether or not they serve.
-    AttachedTo(ResourceKey, ArcStr),
-    /// Gateways and ListenerSets with a listener at a port.
-    BoundAt(ClusterId, u16),
-    /// Gateways that send requests to a Service.
-    GatewaysOf(ResourceKey),
-}
 
 /// What an object puts into indexes, and which nodes live as long as it does.
 pub(super) fn roots(key: &ResourceKey, decoded: &Decoded) -> (Vec<IndexEntry>, Vec<NodeKey>) {

@@ -26,7 +26,7 @@ use proto::{ArcStr, Fault, Kind, ResourceKey};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::graph::GatewayApi;
+use crate::cx::GatewayApi;
 
 pub(crate) use self::core::{
     AuthoritiesState, AuthoritiesVerdict, ClusterTrustBundle, ConfigMap, EndpointSlice, KeyState, Namespace,

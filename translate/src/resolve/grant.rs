@@ -2,8 +2,8 @@
 
 use proto::{Kind, Name, ResourceKey};
 
-use crate::engine::Cx;
-use crate::graph::IndexKey;
+use crate::cx::Cx;
+use crate::ir::IndexKey;
 use crate::model::ReferenceGrant;
 
 /// True if `from` may refer to `to`: within a namespace always, across namespaces if a ReferenceGrant in

@@ -14,14 +14,14 @@ pub(crate) fn encoded(path: &str) -> String {
 }
 
 /// True if all characters are ones that a path may have, or percent-encoded (`HTTPPathMatch`).
-pub(super) fn is_valid(path: &str) -> bool {
+pub(crate) fn is_valid(path: &str) -> bool {
     let bytes = path.as_bytes();
     bytes.iter().enumerate().all(|(at, &byte)| is_good(byte) || (byte == b'%' && octet(bytes, at).is_some()))
 }
 
 /// A path without what is percent-encoded needlessly: Envoy decodes letters, digits, `-`, `.`, `_` and `~` in requests
 /// before they are matched.
-pub(super) fn in_normal_form(path: &str) -> String {
+pub(crate) fn in_normal_form(path: &str) -> String {
     let bytes = path.as_bytes();
     let (mut normal, mut at) = (String::with_capacity(path.len()), 0);
     while let Some(&byte) = bytes.get(at) {

@@ -6,8 +6,8 @@ use proto::{ArcStr, Fault, Kind, ResourceKey, literal};
 
 use super::backend_ref::{self, Speak, Target, Unresolved};
 use super::fault;
-use crate::engine::Cx;
-use crate::graph::{ClusterKey, UpstreamProtocol};
+use crate::cx::Cx;
+use crate::ir::{ClusterKey, UpstreamProtocol};
 use crate::model::Reference;
 
 /// What is wrong with a route, by what follows from it.

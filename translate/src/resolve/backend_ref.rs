@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use proto::{ArcStr, Kind, ResourceKey, literal};
 
 use super::{backend, grant};
-use crate::engine::Cx;
-use crate::graph::{BackendIr, BackendKey, ClusterKey, NodeKey, UpstreamProtocol, UpstreamTls, Value};
+use crate::cx::Cx;
+use crate::ir::{BackendIr, BackendKey, ClusterKey, NodeKey, UpstreamProtocol, UpstreamTls, Value};
 use crate::model::Reference;
 
 /// What the backend of a reference is spoken to in.
 #[derive(Clone, Copy)]
-pub(super) enum Speak {
+pub(crate) enum Speak {
     /// What its Service says, by default HTTP/1.1.
     Http,
     /// HTTP/2.
@@ -21,26 +21,26 @@ pub(super) enum Speak {
 }
 
 /// Why a reference does not resolve.
-pub(super) struct Unresolved {
+pub(crate) struct Unresolved {
     /// `ResolvedRefs` reason of a route.
-    pub(super) reason: ArcStr,
-    pub(super) field: String,
-    pub(super) problem: String,
-    pub(super) remedy: String,
+    pub(crate) reason: ArcStr,
+    pub(crate) field: String,
+    pub(crate) problem: String,
+    pub(crate) remedy: String,
 }
 
 /// Where a reference leads.
-pub(super) struct Target {
+pub(crate) struct Target {
     /// What it names, if it can name a backend.
-    pub(super) cluster: Option<ClusterKey>,
+    pub(crate) cluster: Option<ClusterKey>,
     /// The cluster's name; none if the backend is there and must not be asked.
-    pub(super) usable: Result<Option<ArcStr>, Unresolved>,
+    pub(crate) usable: Result<Option<ArcStr>, Unresolved>,
     /// Gateways that it leads to.
-    pub(super) gateways: BTreeSet<ResourceKey>,
+    pub(crate) gateways: BTreeSet<ResourceKey>,
 }
 
 /// Follows a reference of `owner`, which stands in `field`.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     cx: &mut Cx<'_>,
     owner: &ResourceKey,
     reference: &Reference,

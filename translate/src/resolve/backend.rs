@@ -7,10 +7,8 @@ use proto::{ArcStr, Fault, Name, ResourceKey, literal};
 
 use super::ca::{self, FlawKind};
 use super::{fault, policy_target, to_gateways};
-use crate::engine::{Cx, Output};
-use crate::graph::{
-    BackendIr, BackendKey, ClusterKey, IndexKey, TlsIr, UpstreamProtocol, UpstreamTls, Value,
-};
+use crate::cx::{Cx, Output};
+use crate::ir::{BackendIr, BackendKey, ClusterKey, IndexKey, TlsIr, UpstreamProtocol, UpstreamTls, Value};
 use crate::model::{BackendTlsPolicy, Service, ServicePort, SubjectAltName, Validation};
 
 /// Begins the name of every cluster of a Service.
@@ -156,21 +154,21 @@ fn policy_of(cx: &mut Cx<'_>, key: &ResourceKey, service: &Service, port_name: &
 }
 
 /// What a policy gives.
-pub(super) struct Tls {
-    pub(super) ir: TlsIr,
+pub(crate) struct Tls {
+    pub(crate) ir: TlsIr,
     /// A reference that leads to no CA certificates, beside others that do: `ResolvedRefs` reason, and where and what.
-    pub(super) unresolved: Option<(ArcStr, Fault)>,
+    pub(crate) unresolved: Option<(ArcStr, Fault)>,
 }
 
 /// Why a policy gives no TLS: `Accepted` reason, `ResolvedRefs` reason if a reference is to blame, and where and what.
-pub(super) struct TlsProblem {
-    pub(super) accepted: ArcStr,
-    pub(super) unresolved: Option<ArcStr>,
-    pub(super) fault: Fault,
+pub(crate) struct TlsProblem {
+    pub(crate) accepted: ArcStr,
+    pub(crate) unresolved: Option<ArcStr>,
+    pub(crate) fault: Fault,
 }
 
 /// Resolves the validation of a policy.
-pub(super) fn tls(cx: &mut Cx<'_>, policy_key: &ResourceKey) -> Result<Tls, TlsProblem> {
+pub(crate) fn tls(cx: &mut Cx<'_>, policy_key: &ResourceKey) -> Result<Tls, TlsProblem> {
     let Some(policy) = cx.object::<BackendTlsPolicy>(policy_key) else {
         return Err(no_ca(policy_key, "spec", "the policy does not decode"));
     };

@@ -3,18 +3,18 @@
 use proto::{Fault, Kind, ResourceKey};
 
 use super::fault;
-use crate::engine::Cx;
+use crate::cx::Cx;
 use crate::model::{Service, ServicePort, TargetRef};
 
 /// The Service that a target names; none if it is of another kind.
-pub(super) fn service(policy: &ResourceKey, target: &TargetRef) -> Option<ResourceKey> {
+pub(crate) fn service(policy: &ResourceKey, target: &TargetRef) -> Option<ResourceKey> {
     target
         .is_service(&target.name)
         .then(|| policy.sibling(Kind::SERVICE, policy.namespace.clone(), target.name.clone()))
 }
 
 /// What is wrong with a target that is not there (reason `TargetNotFound`).
-pub(super) fn missing(
+pub(crate) fn missing(
     policy: &ResourceKey,
     index: usize,
     target: &TargetRef,
@@ -41,7 +41,7 @@ pub(super) fn missing(
 
 /// True if a target is a port of its Service that is not there. Nobody knows which one is meant, so none of those that
 /// no other policy is for may be spoken to in plain text.
-pub(super) fn is_beside(target: &TargetRef, service: &Service) -> bool {
+pub(crate) fn is_beside(target: &TargetRef, service: &Service) -> bool {
     let section = target.section_name.as_ref();
     section.is_some_and(|section| !ports(service).any(|port| port.name == *section))
 }

@@ -4,28 +4,28 @@ use base64::Engine as _;
 use proto::{ArcStr, Fault, Kind, ResourceKey};
 
 use super::{fault, grant, installed};
-use crate::engine::Cx;
+use crate::cx::Cx;
 use crate::model::{AuthoritiesState, AuthoritiesVerdict, ClusterTrustBundle, ConfigMap, Reference, Secret};
 
 /// What to do about a reference that leads to no CA certificates.
-pub(super) const REMEDY: &str = "refer to a ConfigMap with a PEM bundle under ca.crt";
+pub(crate) const REMEDY: &str = "refer to a ConfigMap with a PEM bundle under ca.crt";
 
 /// Where a list of references leads.
-pub(super) struct Authorities {
+pub(crate) struct Authorities {
     /// Objects with CA certificates, in the order of their references.
-    pub(super) valid: Vec<ResourceKey>,
+    pub(crate) valid: Vec<ResourceKey>,
     /// What is wrong with the other references, in their order.
-    pub(super) flaws: Vec<Flaw>,
+    pub(crate) flaws: Vec<Flaw>,
 }
 
 /// What is wrong with a reference.
-pub(super) struct Flaw {
-    pub(super) kind: FlawKind,
-    pub(super) fault: Fault,
+pub(crate) struct Flaw {
+    pub(crate) kind: FlawKind,
+    pub(crate) fault: Fault,
 }
 
 /// How a reference is wrong: each API has its own word for it.
-pub(super) enum FlawKind {
+pub(crate) enum FlawKind {
     /// Of a kind that holds no CA certificates.
     Kind,
     /// Into another namespace that does not allow it.
@@ -35,7 +35,7 @@ pub(super) enum FlawKind {
 }
 
 /// Follows the references of `owner`, which stand in `field`.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     cx: &mut Cx<'_>,
     owner: &ResourceKey,
     field: &str,

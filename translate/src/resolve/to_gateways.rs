@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use proto::{ArcStr, Kind, ResourceKey};
 
-use crate::engine::Cx;
+use crate::cx::Cx;
 use crate::env::Placement;
-use crate::graph::IndexKey;
+use crate::ir::IndexKey;
 use crate::model::{EndpointSlice, Gateway, ListenerSet, Service};
 
 /// The Gateways whose proxies are a Service's endpoints, as far as objects tell: in a cluster by the label that
 /// proxies and their Service have (GEP-1762), on one machine by the addresses and ports of listeners.
-pub(super) fn of(
+pub(crate) fn of(
     cx: &mut Cx<'_>,
     key: &ResourceKey,
     service: &Service,

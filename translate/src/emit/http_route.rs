@@ -1,18 +1,19 @@
-//! An HTTPRoute or GRPCRoute: where it attaches, what its rules are, and its status.
+//! An HTTPRoute or GRPCRoute: where it attaches, what its rules are, its status, and its routes as Envoy has them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proto::{ArcStr, Fault, Kind, ObjectStatus, Put, ResourceKey, RouteEntry, RouteSet, Routing, XdsKey};
 
-use super::health::{Health, invalid, with_report};
-use super::parent::{self, Attempt};
-use super::{RuleCx, grpc, rule};
-use crate::emit::route::{entries, name_of};
-use crate::engine::{Cx, Output};
-use crate::graph::{Attachment, ClusterKey, Context, IndexKey, NodeKey, Value};
+use super::route::{entries, name_of};
+use crate::attach::health::{Health, invalid, with_report};
+use crate::attach::parent::{self, Attempt};
+use crate::attach::{grpc, rule};
+use crate::cx::{Cx, Output};
 use crate::hostname;
+use crate::ir::{Attachment, ClusterKey, Context, IndexKey, NodeKey, Value};
 use crate::model::{GrpcRoute, HttpRoute, Rule};
+use crate::resolve::RuleCx;
 
 pub(crate) fn compute(key: &ResourceKey, cx: &mut Cx<'_>) -> Output {
     let mut output = Output::of(Value::Absent);

@@ -2,12 +2,12 @@
 
 use proto::{Kind, ResourceKey, literal};
 
-use crate::engine::Cx;
+use crate::cx::Cx;
 use crate::env::Placement;
 use crate::model::CustomResourceDefinition;
 
 /// True if the Gateway API has the fields of its experimental channel.
-pub(super) fn experimental_channel(cx: &mut Cx<'_>, near: &ResourceKey) -> bool {
+pub(crate) fn experimental_channel(cx: &mut Cx<'_>, near: &ResourceKey) -> bool {
     if cx.env().placement != Placement::Pods {
         return true;
     }
@@ -16,7 +16,7 @@ pub(super) fn experimental_channel(cx: &mut Cx<'_>, near: &ResourceKey) -> bool 
 }
 
 /// True if the API server serves ClusterTrustBundles.
-pub(super) fn trust_bundles(cx: &mut Cx<'_>, near: &ResourceKey) -> bool {
+pub(crate) fn trust_bundles(cx: &mut Cx<'_>, near: &ResourceKey) -> bool {
     if cx.env().placement != Placement::Pods {
         return true;
     }

@@ -2,11 +2,11 @@
 
 use proto::{Kind, ResourceKey, literal};
 
-use crate::engine::Cx;
+use crate::cx::Cx;
 use crate::model::{Namespace, RouteNamespaces};
 
 /// True if an object may attach; `same`: it is in the namespace of what it attaches to.
-pub(super) fn allow(
+pub(crate) fn allow(
     namespaces: &RouteNamespaces,
     default: &str,
     same: bool,
