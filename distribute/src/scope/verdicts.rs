@@ -125,7 +125,8 @@ impl Scope {
         if version != now {
             let lacking = (kind == ResourceType::Route).then(|| self.lacking(name, version));
             let Some(lacking) = lacking.flatten() else { return };
-            accepted.retain(|key| key.domain != lacking);
+            let tables = self.tables_of(name);
+            accepted.retain(|key| tables.is_some_and(|one| one.is_beside(name, &piece_id(key), &lacking)));
         }
         self.prove(&accepted, seq, effect);
     }
@@ -205,8 +206,16 @@ impl Scope {
     pub(crate) fn is_trying(&self, kind: ResourceType, wants: impl Fn(&XdsKey) -> bool) -> bool {
         let Some(trials) = self.quarantine.trials.get(&kind) else { return false };
         let open = |entry: &Entry| self.is_open(entry, Verdict::Unproven) && wants(&entry.0);
-        let waits = |entry: &Entry| self.is_open(entry, Verdict::Suspect) && wants(&entry.0);
+        let waits = |entry: &Entry| {
+            self.is_open(entry, Verdict::Suspect) && wants(&entry.0) && self.has_place_for(&entry.0)
+        };
         trials.active.iter().any(open) || trials.queue.iter().flatten().any(waits)
+    }
+
+    /// True if a piece is one of those that are served to be judged.
+    pub(crate) fn is_on_trial(&self, kind: ResourceType, key: &XdsKey) -> bool {
+        let trials = self.quarantine.trials.get(&kind);
+        trials.is_some_and(|trials| trials.active.iter().any(|(tried, _)| tried == key))
     }
 
     /// A proxy has said all that it will of the trial that it was to judge.
@@ -238,12 +247,15 @@ impl Scope {
         trials.active.clear();
         trials.queue.iter_mut().for_each(|group| group.retain(|entry| self.is_open(entry, Verdict::Suspect)));
         trials.queue.retain(|group| !group.is_empty());
+        self.release_placeless(&mut trials);
         let mut touched = Vec::new();
+        // What would change nothing yet must not come in with what is tried before it.
+        let can_try = |scope: &Scope, key: &XdsKey| can_judge(scope, key) && scope.has_place_for(key);
         if let Some(at) =
-            trials.queue.iter().rposition(|group| group.iter().any(|(key, _)| can_judge(self, key)))
+            trials.queue.iter().rposition(|group| group.iter().any(|(key, _)| can_try(self, key)))
         {
             let (group, others): (Vec<_>, Vec<_>) =
-                trials.queue.remove(at).into_iter().partition(|(key, _)| can_judge(self, key));
+                trials.queue.remove(at).into_iter().partition(|(key, _)| can_try(self, key));
             if !others.is_empty() {
                 trials.queue.insert(at, others);
             }
@@ -258,6 +270,24 @@ impl Scope {
             self.quarantine.trials.insert(kind, trials);
         }
         (touched, pieces)
+    }
+
+    /// Suspects that no table would have count as new when all others have been tried: nobody can judge them, and they
+    /// hurt nobody.
+    fn release_placeless(&mut self, trials: &mut Trials) {
+        if trials.queue.iter().flatten().any(|(key, _)| self.has_place_for(key)) {
+            return;
+        }
+        for (key, _) in std::mem::take(&mut trials.queue).into_iter().flatten() {
+            self.judge(&key, Verdict::Unproven, &mut Vec::new());
+        }
+    }
+
+    /// True if something is served otherwise when this piece is.
+    fn has_place_for(&self, key: &XdsKey) -> bool {
+        let is_route = ResourceType::of(key.kind) == ResourceType::Route;
+        let tables = self.tables.get(&key.name).filter(|_| is_route);
+        tables.is_none_or(|tables| tables.has_place_for(&piece_id(key)))
     }
 
     /// The piece that stands for a whole resource.

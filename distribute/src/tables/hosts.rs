@@ -121,21 +121,31 @@ impl Hosts {
 
     /// Virtual hosts that have the routes of a domain, itself included.
     pub(super) fn with_routes_of(&self, domain: &ArcStr) -> Vec<ArcStr> {
-        let suffix = domain.strip_prefix('*');
-        let Some(suffix) = suffix else {
+        let Some(suffix) = domain.strip_prefix('*') else {
             return if self.is_served(domain) { vec![domain.clone()] } else { Vec::new() };
         };
-        let first = reversed(suffix);
-        let covered = self.0.range::<[u8], _>((Bound::Included(first.as_slice()), Bound::Unbounded));
+        self.covered(domain, &reversed(suffix)).cloned().collect()
+    }
+
+    /// True if there is a virtual host that has the routes of a domain, or would have them.
+    pub(super) fn has_place_for(&self, domain: &ArcStr) -> bool {
+        match domain.strip_prefix('*') {
+            None => self.is_served(domain),
+            Some(suffix) => self.covered(domain, &reversed(suffix)).next().is_some(),
+        }
+    }
+
+    /// Virtual hosts that have the routes of a wildcard, which begins so from its end.
+    fn covered<'a>(&'a self, domain: &'a str, first: &'a [u8]) -> impl Iterator<Item = &'a ArcStr> {
+        let covered = self.0.range::<[u8], _>((Bound::Included(first), Bound::Unbounded));
         covered
-            .take_while(|(key, _)| key.starts_with(&first))
-            .filter(|(_, (narrow, host))| match &host.header {
-                Some(_) if narrow == domain => true,
+            .take_while(move |(key, _)| key.starts_with(first))
+            .filter(move |(_, (narrow, host))| match &host.header {
+                Some(_) if *narrow == domain => true,
                 Some((_, Some(up_to))) => covers(up_to, domain),
                 _ => false,
             })
-            .map(|(_, (narrow, _))| narrow.clone())
-            .collect()
+            .map(|(_, (narrow, _))| narrow)
     }
 
     /// Number of routes of a virtual host.

@@ -157,7 +157,15 @@ impl RouteTables {
     /// True if a table has a piece, or would have it if it were served.
     pub(crate) fn may_have(&self, table: &str, piece: &PieceId) -> bool {
         let id = self.ids.get(table);
-        id.is_some_and(|id| self.is_in(piece, id) || self.layout.home(&piece.domain) == *id)
+        let is_home = |id: &TableId| *id == TableId::Whole || self.layout.home(&piece.domain) == *id;
+        id.is_some_and(|id| is_home(id) || self.is_in(piece, id))
+    }
+
+    /// True if a piece would be in some table if it were served: nothing is without a header, and routes are not
+    /// without a virtual host.
+    pub(crate) fn has_place_for(&self, piece: &PieceId) -> bool {
+        let has_host = || piece.route.is_empty() || self.hosts.has_place_for(&piece.domain);
+        *piece == PieceId::HEADER || self.header().is_some() && has_host()
     }
 
     /// Domains of a table in the order of its virtual hosts on the wire.
@@ -180,6 +188,17 @@ impl RouteTables {
             return self.whole.as_ref()?.part_that(|part| now.without(part) == version);
         }
         self.table(table)?.lacking(version)
+    }
+
+    /// True if a table would have a piece without one of its virtual hosts, too.
+    pub(crate) fn is_beside(&self, table: &str, piece: &PieceId, host: &str) -> bool {
+        if piece.route.is_empty() {
+            return piece.domain != host;
+        }
+        let is_here = |one: &ArcStr| {
+            self.ids.get(table).is_some_and(|id| *id == TableId::Whole || self.layout.home(one) == *id)
+        };
+        self.hosts.with_routes_of(&piece.domain).iter().any(|one| one != host && is_here(one))
     }
 
     /// Adds a piece that was not there.
@@ -356,19 +375,25 @@ impl RouteTables {
         TableVersion::new(id.clone(), &name(&self.name, id), header, hosts, otherwise)
     }
 
-    /// True if a table is made of a piece, among others.
+    /// True if a table is made of a piece, among others: one of [`RouteTables::members`].
     fn is_in(&self, piece: &PieceId, table: &TableId) -> bool {
+        let PieceId { domain, route } = piece;
         match table {
-            _ if piece.domain.is_empty() => true,
-            TableId::Whole => true,
-            TableId::Paths(domain, _) => {
-                let part = Layout::part(table);
-                let member = (piece.domain.clone(), piece.route.clone());
-                self.hosts.has_routes_of(domain, &piece.domain)
-                    && (piece.route.is_empty()
-                        || self.hosts.members(domain, part).binary_search(&member).is_ok())
+            _ if *piece == PieceId::HEADER => true,
+            TableId::Whole => self.hosts.has_place_for(domain),
+            TableId::Paths(host, _) if route.is_empty() => host == domain,
+            TableId::Paths(host, _) => {
+                let members = || self.hosts.members(host, Layout::part(table));
+                let member = (domain.clone(), route.clone());
+                self.hosts.has_routes_of(host, domain) && members().binary_search(&member).is_ok()
             }
-            _ => self.hosts.with_routes_of(&piece.domain).iter().any(|host| self.layout.home(host) == *table),
+            _ if route.is_empty() => self.hosts.is_served(domain) && self.layout.home(domain) == *table,
+            _ => {
+                // A domain of which all routes are elsewhere has but a stub here.
+                let has_routes = |host: &ArcStr| self.layout.step(table, host, &self.name).is_none();
+                let hosts = self.hosts.with_routes_of(domain);
+                hosts.iter().any(|host| self.layout.home(host) == *table && has_routes(host))
+            }
         }
     }
 

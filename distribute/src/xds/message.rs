@@ -4,8 +4,18 @@ use proto::{ArcStr, XdsKey};
 
 use crate::{resource::ResourceType, scope::Scope};
 
-/// An Envoy quotes its configuration in its message; more than this of it is not kept.
+/// An Envoy quotes its configuration in its message; more characters than this of it are not looked at.
 const LIMIT: usize = 4096;
+
+/// Characters of a reason that is reported.
+const REPORTED: usize = 512;
+
+/// What comes before the chain of causes if a message breaks a rule of its type. Beside it Envoy puts the whole message,
+/// which is to say all that tenants wrote.
+const BROKEN_RULE: &str = "Proto constraint validation failed (";
+
+/// What comes between the causes of the chain.
+const CAUSED_BY: &str = "caused by ";
 
 /// Reasons of the machine that Envoy runs on, as its operating system words them. Envoy puts them at the end.
 const PASSING: [&str; 9] = [
@@ -20,10 +30,38 @@ const PASSING: [&str; 9] = [
     "No such device",
 ];
 
-/// The message in one line, and not too long.
-pub(super) fn one_line(message: &str) -> String {
-    let lines: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines.join("; ").chars().take(LIMIT).collect()
+/// What a message says, in one line, without the configuration that is beside it as a whole; only the beginning and
+/// the end if that is too long.
+pub(super) fn words(message: &str) -> String {
+    clipped(causes(message).unwrap_or(message), LIMIT)
+}
+
+/// The same for people: the last cause, which is the one that they can do something about.
+pub(super) fn told(message: &str) -> String {
+    let last = |causes: &'_ str| causes.rsplit_once(CAUSED_BY).map_or(causes, |(_, last)| last).len();
+    match causes(message) {
+        Some(causes) => clipped(&causes[causes.len() - last(causes)..], REPORTED),
+        None => clipped(message, REPORTED),
+    }
+}
+
+/// The chain of causes, if a rule is broken.
+fn causes(message: &str) -> Option<&str> {
+    let (_, rest) = message.rsplit_once(BROKEN_RULE)?;
+    let chain = rest.split("): ").next()?.lines().next()?;
+    Some(chain.strip_suffix(')').unwrap_or(chain)).filter(|chain| !chain.is_empty())
+}
+
+/// A text in one line, with the middle left out if it is longer than the limit.
+fn clipped(text: &str, limit: usize) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let line = lines.join("; ");
+    let mut starts = line.char_indices().map(|(at, _)| at);
+    let Some(head) = starts.clone().nth(limit / 2).filter(|_| starts.clone().nth(limit).is_some()) else {
+        return line;
+    };
+    let tail = starts.nth_back(limit / 2 - 1).unwrap_or(head);
+    format!("{} … {}", &line[..head], &line[tail..])
 }
 
 /// True if the configuration may be right: what it needs is not there at the moment.
@@ -103,7 +141,7 @@ fn hints(message: &str) -> Vec<&str> {
 mod tests {
     use proto::ArcStr;
 
-    use super::{hints, may_pass, one_line, position, reason};
+    use super::{LIMIT, REPORTED, hints, may_pass, position, reason, told, words};
     use crate::resource::ResourceType::{Cluster, Endpoints, Listener, Route};
 
     #[test]
@@ -133,8 +171,35 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_one_line() {
-        assert_eq!(one_line("l: no: \n m: not\n"), "l: no:; m: not");
+    fn a_message_is_one_line_and_not_too_long() {
+        assert_eq!(told("l: no: \n m: not\n"), "l: no:; m: not");
+        let long = format!("no {}'ü' is bad", "ü\n".repeat(100_000));
+        for (short, limit) in [(told(&long), REPORTED), (words(&long), LIMIT)] {
+            assert!(short.chars().count() <= limit + 3, "{short}");
+            assert!(short.starts_with("no ü; ü;") && short.ends_with("; 'ü' is bad") && !short.contains('\n'));
+        }
+        assert_eq!((told(""), words("\n")), (String::new(), String::new()));
+        let just = "ü".repeat(REPORTED);
+        assert_eq!(told(&just), just);
+    }
+
+    /// As Envoy 1.40 words it, with the dump on either side.
+    #[test]
+    fn a_broken_rule_is_told_by_its_last_cause_and_never_with_the_dump() {
+        let chain = "RouteConfigurationValidationError.VirtualHosts[42]: embedded message failed validation | caused by \
+                     VirtualHostValidationError.Routes[0]: embedded message failed validation | caused by \
+                     RegexMatcherValidationError.Regex: value length must be at least 1 characters";
+        let dump = "name: \"t\"\nvirtual_hosts { name: \"innocent\" VirtualHosts[1] 'h' }\n".repeat(1000);
+        let last = "RegexMatcherValidationError.Regex: value length must be at least 1 characters";
+        for message in [
+            format!("{dump}: Proto constraint validation failed ({chain})"),
+            format!("Proto constraint validation failed ({chain}): {dump}"),
+            format!("Proto constraint validation failed ({chain}"),
+        ] {
+            assert_eq!((told(&message).as_str(), words(&message).as_str()), (last, chain));
+            assert_eq!(position(&words(&message)), Some(42));
+        }
+        assert_eq!(told("Proto constraint validation failed ("), "Proto constraint validation failed (");
     }
 
     #[test]

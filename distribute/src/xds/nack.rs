@@ -5,7 +5,7 @@
 use proto::{ArcStr, Cause, XdsKey, XdsKind};
 
 use super::{
-    message::{may_pass, one_line, pointed_to, reason},
+    message::{may_pass, pointed_to, reason, told, words},
     push::{Item, Push},
     refused::{Refused, Retry},
     session::{Mark, Notice, Session},
@@ -23,7 +23,9 @@ struct Nack<'a> {
     effect: &'a mut Effect,
     kind: ResourceType,
     push: &'a Push,
-    /// The whole message, in one line.
+    /// What the message says.
+    words: String,
+    /// The same in short, to report.
     message: String,
     /// True if the proxy certainly held the same subscriptions when it took the push.
     is_held: bool,
@@ -42,9 +44,11 @@ impl Session {
         effect: &mut Effect,
     ) -> Vec<Notice> {
         let (is_held, blamed) = (true, Vec::new());
+        let (words, short) = (words(message), told(message));
         let mut nack =
-            Nack { session: self, scope, effect, kind, push, message: one_line(message), is_held, blamed };
+            Nack { session: self, scope, effect, kind, push, words, message: short, is_held, blamed };
         nack.judge(message);
+        nack.pause();
         nack.notices()
     }
 
@@ -60,6 +64,7 @@ impl Session {
         if item.since.is_none() || self.get(kind).since(&item.name) != item.since {
             return;
         }
+        self.of(kind).refusals.forget(&item.name, item.version);
         scope.prove(&item.unproven, item.seq, effect);
         if kind == ResourceType::Route {
             scope.note_pushed(&item.name, item.version, item.seq, &[]);
@@ -130,7 +135,7 @@ impl Nack<'_> {
             let Some(_) = since else { continue };
             match reason {
                 Some(reason) if may_pass(kind, reason) => self.wait(item, reason),
-                Some(reason) => self.named(item, &one_line(reason)),
+                Some(reason) => self.named(item, &told(reason)),
                 None if is_one && may_pass(kind, message) => self.wait(item, message),
                 None => unnamed.push(item),
             }
@@ -145,7 +150,26 @@ impl Nack<'_> {
         let retry = Retry::after(last.and_then(|last| last.retry), self.session.now);
         let key = self.scope.key_of_resource(self.kind, &item.name);
         self.refuse(item, key.clone(), Some(retry));
-        self.blamed.push((key, one_line(reason), Cause::Circumstance));
+        self.blamed.push((key, told(reason), Cause::Circumstance));
+    }
+
+    /// Holds back what this proxy has refused too often to learn anything from it.
+    fn pause(&mut self) {
+        for item in &self.push.items {
+            let now = self.session.now;
+            let state = self.session.of(self.kind);
+            let has_it = state.sent.get(&item.name).is_some_and(|sent| sent.version == Some(item.version));
+            if !state.wants(&item.name) || has_it {
+                continue;
+            }
+            let waits = state.refuses(&item.name, item.version);
+            let retry = state.refusals.add(&item.name, item.version, now);
+            if let Some(retry) = retry.filter(|_| !waits) {
+                let key = self.scope.key_of_resource(self.kind, &item.name);
+                self.refuse(item, key.clone(), Some(retry));
+                self.blamed.push((key, self.message.clone(), Cause::Content));
+            }
+        }
     }
 
     /// Notes that this proxy alone does not take a version.
@@ -210,16 +234,27 @@ impl Nack<'_> {
         }
         self.try_apart(&frozen);
         if self.kind == ResourceType::Route {
-            suspects = pointed_to(&message, others.iter().map(|item| &item.name), suspects, self.scope);
+            let tables = others.iter().map(|item| &item.name);
+            let pointed = pointed_to(&self.words, tables, suspects.clone(), self.scope);
+            if !self.are_on_trial(&pointed) {
+                suspects = pointed;
+            }
         }
         self.accuse(&suspects);
+    }
+
+    /// True if these alone are tried. To suspect them once more would lead to the same push: something that comes
+    /// with them must be told from them.
+    fn are_on_trial(&self, suspects: &[XdsKey]) -> bool {
+        suspects.iter().all(|key| self.scope.is_on_trial(self.kind, key))
     }
 
     /// True if it is not known what the proxy has of a table.
     fn is_unknown(&self, item: &Item) -> bool {
         let inherited = item.previous.as_ref().is_some_and(|sent| sent.inherited);
-        let refused = &self.session.get(self.kind).refused;
-        self.kind == ResourceType::Route && (inherited || refused.contains_key(&item.name))
+        // One that is to be tried again has nothing but what it had.
+        let stays = self.session.get(self.kind).refused.get(&item.name).is_some_and(|one| one.retry.is_none());
+        self.kind == ResourceType::Route && (inherited || stays)
     }
 
     /// The same of a table, or of one of those that it is among.
@@ -258,13 +293,13 @@ impl Nack<'_> {
         }
         let mut suspects = self.scope.suspects(&item.unproven, item.seq);
         suspects.retain(|key| key.kind != XdsKind::RouteTable);
-        let pointed = pointed_to(&self.message, [&item.name].into_iter(), suspects.clone(), self.scope);
-        if pointed.len() < suspects.len() {
+        let pointed = pointed_to(&self.words, [&item.name].into_iter(), suspects.clone(), self.scope);
+        if pointed.len() < suspects.len() && !self.are_on_trial(&pointed) {
             return pointed;
         }
         let half = if self.is_served(item) { suspects.len().div_ceil(2) } else { 0 };
-        suspects.truncate(half);
-        suspects
+        let (few, _) = suspects.split_at(half);
+        if few.is_empty() || !self.are_on_trial(few) { few.to_vec() } else { suspects }
     }
 
     fn is_served(&self, item: &Item) -> bool {
@@ -279,7 +314,7 @@ impl Nack<'_> {
             return;
         }
         let suspects = self.scope.suspects(&item.unproven, item.seq);
-        let mut pointed = pointed_to(message, [&item.name].into_iter(), suspects, self.scope);
+        let mut pointed = pointed_to(&self.words, [&item.name].into_iter(), suspects, self.scope);
         let key = match (pointed.pop(), pointed.is_empty()) {
             (Some(key), true) => key,
             _ => self.scope.key_of_resource(self.kind, &item.name),

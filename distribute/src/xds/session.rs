@@ -151,12 +151,13 @@ impl Session {
     /// When [`Input::Retry`] is due next, on the session's clock.
     pub(crate) fn next_retry(&self) -> Option<Duration> {
         let refused = self.types.iter().flat_map(|one| one.refused.values()).filter(|one| !one.is_due);
-        refused.filter_map(|one| one.retry).map(|retry| retry.at).min()
+        let pauses = self.types.iter().filter_map(|one| one.refusals.next());
+        refused.filter_map(|one| one.retry).map(|retry| retry.at).chain(pauses).min()
     }
 
     fn retry(&mut self, revision: Revision) {
         for state in &mut self.types {
-            let mut due = Vec::new();
+            let mut due = state.refusals.take_due(self.now);
             for (name, refused) in &mut state.refused {
                 if !refused.is_due && refused.retry.is_some_and(|retry| retry.at <= self.now) {
                     refused.is_due = true;
@@ -382,7 +383,8 @@ impl Session {
         if kind != ResourceType::Route {
             return state.wants(&key.name);
         }
-        let mut lacks = state.held_back.keys().chain(state.refused.keys());
+        let refused = state.refused.iter().filter(|(_, one)| !one.is_due).map(|(table, _)| table);
+        let mut lacks = state.held_back.keys().chain(refused);
         (self.walks || state.wants(&key.name)) && !lacks.any(|table| scope.may_have(table, key))
     }
 

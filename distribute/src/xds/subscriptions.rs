@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use proto::{ArcStr, ContentHash, Revision};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{push::Push, refused::Refused, session::Mark};
+use super::{push::Push, refused::{Refusals, Refused}, session::Mark};
 use crate::{
     resource::{ResourceId, ResourceType},
     scope::{Effect, Scope},
@@ -49,6 +49,8 @@ pub(crate) struct Subscriptions {
     pub(crate) told_absent: FxHashSet<ArcStr>,
     /// What this proxy alone lacks.
     pub(crate) refused: FxHashMap<ArcStr, Refused>,
+    /// Which versions it refused lately.
+    pub(crate) refusals: Refusals,
     /// Names to send in pushes of their own: one of them was refused, though others took all of them.
     pub(crate) alone: FxHashSet<ArcStr>,
     /// Route tables that do not go out as they are now: the proxy keeps what it brought along.
@@ -76,6 +78,7 @@ impl Subscriptions {
     /// True if this proxy alone does not take a version, and is not to be asked again now.
     pub(crate) fn refuses(&self, name: &str, version: ContentHash) -> bool {
         self.refused.get(name).is_some_and(|one| one.version == version && !one.is_due)
+            || self.refusals.pause(name, version)
     }
 
     /// True if the proxy asked for this very name.

@@ -132,6 +132,40 @@ async fn one_bad_host_hurts_only_itself() {
     drop(backend);
 }
 
+/// A rule that the table breaks as a message: Envoy drops all of it, and dumps it in its answer.
+#[tokio::test]
+async fn a_host_that_breaks_a_rule_is_blamed_in_short_and_the_others_of_its_push_go_live() {
+    let Some((mut server, envoy, _backend)) = started().await else { return };
+    let puts = vec![
+        bad_host("bad.test", "", "one"),
+        host("b.test", "one"),
+        host("c.test", "one"),
+        bad_host("*.bad.test", "", "one"),
+    ];
+    server.distributor.publish(&delta(2, puts, Vec::new()));
+    let (mut blamed, mut refusals) = (Vec::new(), 0);
+    while blamed.len() < 2 {
+        let nacked = |one: &Feedback| match one {
+            Feedback::Nacked { keys, message, .. } => Some((keys.clone(), message.clone())),
+            _ => None,
+        };
+        let (keys, message) = server.feedback(nacked).await;
+        assert_eq!(message, "RegexMatcherValidationError.Regex: value length must be at least 1 characters");
+        blamed.extend(keys);
+        refusals += 1;
+    }
+    blamed.sort();
+    let mut bad = ["bad.test", "*.bad.test"].map(|domain| XdsKey::virtual_host(web(), "t", domain));
+    bad.sort();
+    assert_eq!(blamed, bad);
+    assert!(refusals < 10, "{refusals} refusals");
+    server.acked(2).await;
+    for domain in ["a.test", "b.test", "c.test"] {
+        envoy.answers(domain, 200).await;
+    }
+    envoy.answers("bad.test", 404).await;
+}
+
 #[tokio::test]
 async fn a_bad_cluster_hurts_only_itself() {
     let Some((mut server, envoy, backend)) = started().await else { return };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use envoy_types::pb::{envoy::service::discovery::v3::DeltaDiscoveryRequest, google::rpc::Status};
 use proto::ContentHash;
 
+use super::words;
 use crate::{
     resource::ResourceType::{self, Cluster, Endpoints, Listener, Route, Scope, ScopedListener, Secret},
     xds::Response,
@@ -14,12 +15,16 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Words {
     Nothing,
-    /// The text of the bad host.
+    /// The text of the bad host, or of its bad routes.
     Text,
     /// Where it is in its table.
     Position,
     /// A text that good hosts have as well.
     Common,
+    /// Where it is, after a dump of the whole table.
+    Dump,
+    /// Nonsense that follows from this number: wrong places, names of others, nothing.
+    Noise(u64),
 }
 
 type Named<T> = BTreeMap<(ResourceType, String), T>;
@@ -38,6 +43,8 @@ pub(super) struct Envoy {
     pub(super) unsent: VecDeque<DeltaDiscoveryRequest>,
     /// Ports that another process holds.
     pub(super) taken: BTreeSet<u8>,
+    /// Of eight pushes it refuses so many for no reason.
+    pub(super) at_random: u64,
     turn: u64,
 }
 
@@ -53,6 +60,7 @@ impl Envoy {
             unread: VecDeque::new(),
             unsent: VecDeque::new(),
             taken: BTreeSet::new(),
+            at_random: 0,
             turn: 0,
         }
     }
@@ -96,7 +104,11 @@ impl Envoy {
         let Some(response) = self.unread.pop_front() else { return };
         self.turn += 1;
         let kind = response.kind;
+        let draw = ContentHash::of(format!("{} {:?}", self.turn, self.words).as_bytes()).0 % 8;
         let error = match kind {
+            _ if draw < self.at_random.into() => {
+                response.resources.first().map(|one| self.complain(&one.body, "t"))
+            }
             Cluster | Listener | ScopedListener => self.apply_named(&response),
             _ => self.apply_watched(&response),
         };
@@ -153,12 +165,15 @@ impl Envoy {
         let mut watched: Vec<_> =
             response.resources.iter().filter(|one| self.wants(kind, &one.name)).collect();
         watched.sort_by_key(|one| ContentHash::of(format!("{}{}", one.name, self.turn).as_bytes()));
-        if watched.iter().any(|one| contains(&one.body, "malformed")) {
-            return Some("Proto constraint validation failed".into());
+        if let Some(one) = watched.iter().find(|one| contains(&one.body, "malformed")) {
+            return Some(match self.words {
+                Words::Dump | Words::Noise(_) => self.complain(&one.body, "malformed"),
+                _ => "Proto constraint validation failed".into(),
+            });
         }
         for one in watched {
             if contains(&one.body, "bad") {
-                return Some(self.complain(&one.body));
+                return Some(self.complain(&one.body, "bad"));
             }
             self.held.insert((kind, one.name.to_string()), one.body.to_vec());
         }
@@ -169,16 +184,15 @@ impl Envoy {
         None
     }
 
-    fn complain(&self, body: &[u8]) -> String {
+    fn complain(&self, body: &[u8], word: &str) -> String {
         let hosts = hosts(body);
-        let bad = hosts.iter().position(|host| contains(host, "bad")).unwrap_or(0);
+        let bad = hosts.iter().position(|host| contains(host, word)).unwrap_or(0);
         match self.words {
             Words::Nothing => "no".into(),
             Words::Text => {
-                format!(
-                    "Invalid regex '{}': no",
-                    hosts.get(bad).map_or("", |host| std::str::from_utf8(host).unwrap())
-                )
+                let text = hosts.get(bad).map_or("", |host| std::str::from_utf8(host).unwrap());
+                let from = text.find(word).unwrap_or(0);
+                format!("Invalid regex '{}': no", text[from..].split_inclusive(';').next().unwrap_or(""))
             }
             Words::Position => {
                 format!("ValidationError.VirtualHosts[{bad}]: embedded message failed validation")
@@ -188,6 +202,8 @@ impl Envoy {
                 // `t1.` of `bad t1.0 11;`
                 format!("missing ): {}", text.split(' ').nth(1).map_or("", |name| &name[..3]))
             }
+            Words::Dump => words::dump(&hosts, bad),
+            Words::Noise(seed) => words::noise(&hosts, seed.wrapping_add(self.turn)),
         }
     }
 

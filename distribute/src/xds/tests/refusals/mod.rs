@@ -2,7 +2,9 @@
 //! rest, what is good is live everywhere, what is bad is blamed and its last good version served, and nothing else
 //! is blamed.
 
+mod bounded;
 mod envoy;
+mod words;
 mod world;
 
 use proptest::{
@@ -11,7 +13,7 @@ use proptest::{
 };
 
 use envoy::Words;
-use world::{CLUSTERS, Edit, HOSTS, LISTENERS, Quality, Thing, World};
+use world::{CLUSTERS, Edit, HOSTS, LISTENERS, Quality, ROUTES, Thing, World};
 
 const CASES: u32 = 1000;
 
@@ -19,6 +21,15 @@ const CASES: u32 = 1000;
 fn seed() -> RngSeed {
     let given = std::env::var("FLEETGATE_REFUSALS").ok().and_then(|seed| seed.parse().ok());
     RngSeed::Fixed(given.unwrap_or(1))
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: CASES,
+        failure_persistence: None,
+        rng_seed: seed(),
+        ..ProptestConfig::default()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +49,7 @@ enum Step {
 fn thing() -> impl Strategy<Value = Thing> {
     prop_oneof![
         6 => (0..LISTENERS, 0..HOSTS).prop_map(|(table, host)| Thing::Host(table, host)),
+        4 => (0..LISTENERS, 0..HOSTS, 0..ROUTES).prop_map(|(table, host, of)| Thing::Routes(table, host, of)),
         2 => (0..CLUSTERS).prop_map(Thing::Cluster),
         1 => (0..CLUSTERS).prop_map(Thing::Endpoints),
         1 => (0..LISTENERS).prop_map(Thing::Secret),
@@ -70,22 +82,23 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn words() -> impl Strategy<Value = Words> {
-    prop_oneof![Just(Words::Nothing), Just(Words::Text), Just(Words::Position), Just(Words::Common)]
+    prop_oneof![
+        Just(Words::Nothing),
+        Just(Words::Text),
+        Just(Words::Position),
+        Just(Words::Common),
+        Just(Words::Dump),
+        any::<u64>().prop_map(Words::Noise),
+    ]
 }
 
 #[test]
 fn what_is_good_is_live_and_what_is_bad_alone_is_blamed() {
-    let config = ProptestConfig {
-        cases: CASES,
-        failure_persistence: None,
-        rng_seed: seed(),
-        ..ProptestConfig::default()
-    };
     let steps = proptest::collection::vec(step(), 1..60);
     let walks = proptest::collection::vec(any::<bool>(), 1..4);
     let table_size = prop_oneof![Just(1usize), Just(3), Just(128)];
     let played = std::cell::Cell::new(0);
-    TestRunner::new(config)
+    TestRunner::new(config())
         .run(&(steps, walks, words(), table_size), |(steps, walks, words, table_size)| {
             played.set(played.get() + steps.len());
             play(&steps, World::new(&walks, words, table_size));
@@ -164,6 +177,29 @@ fn two_that_came_back_and_suspect_different_hosts_come_to_rest() {
         Step::Write(vec![(host(1, 4), bad, 0)]),
     ];
     play(&steps, World::new(&[true, true], Words::Nothing, 1));
+}
+
+#[test]
+fn routes_that_are_in_a_bad_hosts_table_alone_do_not_come_in_with_it_again_and_again() {
+    let (good, bad) = (Quality::Good, Quality::Bad);
+    let (narrow, wide) = (Thing::Host(0, 2), Thing::Routes(0, 3, 0));
+    for words in [Words::Nothing, Words::Text, Words::Position, Words::Common, Words::Dump] {
+        let steps = [Step::Write(vec![(wide, good, 0)]), Step::Settle, Step::Write(vec![(narrow, bad, 0)])];
+        play(&steps, World::new(&[false], words, 1));
+        play(&steps, World::new(&[true, false], words, 1));
+        let both = [Step::Write(vec![(wide, bad, 0)]), Step::Settle, Step::Write(vec![(narrow, bad, 0)])];
+        play(&both, World::new(&[false], words, 1));
+    }
+}
+
+#[test]
+fn what_a_proxy_brought_along_proves_no_routes_of_a_wider_domain_that_it_lacked() {
+    let (good, bad) = (Quality::Good, Quality::Bad);
+    let steps = [
+        Step::Write(vec![(Thing::Routes(0, 3, 0), bad, 0), (Thing::Host(0, 0), good, 0)]),
+        Step::RestartServer(vec![(Thing::Host(0, 2), good, 0)]),
+    ];
+    play(&steps, World::new(&[false], Words::Nothing, 1));
 }
 
 fn play(steps: &[Step], mut world: World) {

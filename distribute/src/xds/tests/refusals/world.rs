@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use proto::{Put, Revision, XdsKey, XdsKind};
+use proto::{Put, Revision, RouteEntry, RouteSet, Routing, XdsKey, XdsKind};
 
 use super::{
     super::bench::{NoKeys, cluster_with, gateway, put},
@@ -26,6 +26,8 @@ pub(super) enum Thing {
     /// Each has a secret and a route table.
     Listener(u8),
     Host(u8, u8),
+    /// An object's routes for a host, which is there without them, too.
+    Routes(u8, u8, u8),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +39,14 @@ pub(super) enum Quality {
     Gone,
 }
 
+/// More refusals than this for each piece and proxy do not happen before all is at rest.
+const FACTOR: usize = 4;
 const DOMAINS: [&str; 5] = ["x", "y", "z.y", "*.y", "*"];
 pub(super) const LISTENERS: u8 = 2;
 pub(super) const CLUSTERS: u8 = 3;
 pub(super) const HOSTS: u8 = DOMAINS.len() as u8;
+/// Objects with routes for a host.
+pub(super) const ROUTES: u8 = 2;
 
 /// A thing, and the port if it is a listener.
 pub(super) type Edit = (Thing, Quality, u8);
@@ -70,13 +76,13 @@ pub(super) struct World {
     written: Vec<Written>,
     blamed: BTreeSet<XdsKey>,
     words: Words,
-    /// True if Envoy's words say which host is bad.
-    are_told: bool,
     /// True if the server has not been at rest yet.
     is_new: bool,
     versions: u32,
     revision: u64,
     now: Duration,
+    /// Refusals since all was at rest.
+    refused: usize,
 }
 
 impl Thing {
@@ -92,6 +98,10 @@ impl Thing {
             Thing::Host(table, host) => {
                 vec![XdsKey::virtual_host(gateway(), format!("t{table}").as_str(), DOMAINS[host as usize])]
             }
+            Thing::Routes(table, host, of) => {
+                let (table, of) = (format!("t{table}"), format!("r{of}"));
+                vec![XdsKey::routes(gateway(), table.as_str(), DOMAINS[host as usize], of.as_str())]
+            }
         }
     }
 
@@ -101,12 +111,28 @@ impl Thing {
             Thing::Cluster(_) | Thing::Listener(_) => None,
             Thing::Endpoints(cluster) => Some(Thing::Cluster(cluster)),
             Thing::Secret(of) | Thing::Host(of, _) => Some(Thing::Listener(of)),
+            Thing::Routes(table, host, _) => Some(Thing::Host(table, host)),
         }
+    }
+
+    /// True if it is not there without the other.
+    fn hangs_on(self, other: Thing) -> bool {
+        self.needs().is_some_and(|one| one == other || one.hangs_on(other))
+    }
+
+    /// What any version of it has in it.
+    fn mark(self) -> String {
+        format!(" {} ", self.name())
+    }
+
+    fn is_in_table(self) -> bool {
+        matches!(self, Thing::Host(..) | Thing::Routes(..))
     }
 
     fn name(self) -> String {
         match self {
             Thing::Host(table, host) => format!("t{table}.{host}"),
+            Thing::Routes(table, host, of) => format!("t{table}.{host}/r{of}"),
             one => format!("{}", one.keys()[0]),
         }
     }
@@ -118,6 +144,12 @@ impl Written {
             Thing::Cluster(_) => cluster_with(&key.name, &self.text),
             // The first byte is the port.
             Thing::Listener(_) => put(key.kind, &key.name, "", [&[self.port], self.text.as_bytes()].concat()),
+            Thing::Routes(..) => routes(key, &self.text),
+            Thing::Host(..) => {
+                let mut host = put(key.kind, &key.name, &key.domain, self.text.clone().into_bytes());
+                host.routing = Some(Routing::UpTo("*".into()));
+                host
+            }
             _ => put(key.kind, &key.name, &key.domain, self.text.clone().into_bytes()),
         };
         self.thing.keys().into_iter().map(put_as).collect()
@@ -145,11 +177,11 @@ impl World {
             written: Vec::new(),
             blamed: BTreeSet::new(),
             words,
-            are_told: matches!(words, Words::Text | Words::Position),
             is_new: false,
             versions: 0,
             revision: 0,
             now: Duration::ZERO,
+            refused: 0,
         };
         let listeners = (0..LISTENERS).flat_map(|one| [Thing::Listener(one), Thing::Secret(one)]);
         let clusters = (0..CLUSTERS).flat_map(|one| [Thing::Cluster(one), Thing::Endpoints(one)]);
@@ -179,7 +211,7 @@ impl World {
             self.written.retain(|one| one.thing != *thing);
             let is_gone = *quality == Quality::Gone;
             for proxy in &mut self.proxies {
-                proxy.live.retain(|one, _| one != thing && !(is_gone && one.needs() == Some(*thing)));
+                proxy.live.retain(|one, _| one != thing && !(is_gone && one.hangs_on(*thing)));
             }
             for proxy in self.proxies.iter_mut().filter(|_| *quality == Quality::Gone) {
                 proxy.had.remove(thing);
@@ -188,7 +220,7 @@ impl World {
                 removes.extend(thing.keys());
                 continue;
             }
-            if self.is_new && *quality == Quality::Malformed {
+            if self.is_new && !self.is_told(*thing, *quality) {
                 self.expect_gaps(|_| true);
             }
             self.versions += 1;
@@ -225,6 +257,7 @@ impl World {
         self.proxies.iter_mut().for_each(|proxy| proxy.changes.extend(out.touched.iter().cloned()));
         for notice in out.notices {
             match notice {
+                Notice::PushNacked { .. } => self.refused += 1,
                 Notice::Nacked { keys, .. } => self.blamed.extend(keys),
                 Notice::Healed(keys) => self.blamed.retain(|key| !keys.contains(key)),
                 _ => {}
@@ -292,23 +325,31 @@ impl World {
         for proxy in 0..self.proxies.len() {
             self.reconnect(proxy, false);
             // The server does not know any more what was good of a table with others.
-            self.proxies[proxy].had.retain(|had| !matches!(had, Thing::Host(..)));
+            self.proxies[proxy].had.retain(|had| !had.is_in_table());
         }
         self.is_new = true;
-        let malformed =
-            |one: &Written| matches!(one.thing, Thing::Host(..)) && one.quality == Quality::Malformed;
         // Tables to walk that are from before the restart change in any order: docs/route-tables.md.
         self.expect_gaps(|envoy| envoy.walks);
-        if !self.are_told || self.written.iter().any(malformed) {
+        if !self.written.iter().all(|one| self.is_told(one.thing, one.quality)) {
             self.expect_gaps(|_| true);
         }
         self.publish_all();
     }
 
+    /// True if Envoy's words point to a thing, and to nothing else, if it is bad.
+    fn is_told(&self, thing: Thing, quality: Quality) -> bool {
+        match (quality, self.words) {
+            (Quality::Good | Quality::Gone, _) => true,
+            (Quality::Bad, Words::Text) => true,
+            (Quality::Bad, Words::Position) => !matches!(thing, Thing::Routes(..)),
+            _ => !thing.is_in_table(),
+        }
+    }
+
     /// A new server has to try hosts apart at Envoys that stayed, and is not told which is bad.
     fn expect_gaps(&mut self, at: impl Fn(&Envoy) -> bool) {
         for proxy in self.proxies.iter_mut().filter(|proxy| at(&proxy.envoy)) {
-            proxy.live.retain(|thing, _| !matches!(thing, Thing::Host(..)));
+            proxy.live.retain(|thing, _| !thing.is_in_table());
         }
     }
 
@@ -349,6 +390,37 @@ impl World {
         self.check();
     }
 
+    /// From now on the Envoys refuse so many of eight pushes for no reason.
+    pub(super) fn refuse_at_random(&mut self, of_eight: u64) {
+        for proxy in &mut self.proxies {
+            proxy.envoy.at_random = of_eight;
+            proxy.live.clear();
+            proxy.had.clear();
+        }
+    }
+
+    /// Time stands still until nothing goes out any more, then what was held back is tried once more.
+    pub(super) fn rest(&mut self) {
+        for _ in 0..3 {
+            self.quiesce();
+            self.now += Duration::from_secs(30);
+            for proxy in 0..self.proxies.len() {
+                self.step(proxy, Input::Retry);
+            }
+        }
+        self.quiesce();
+    }
+
+    /// The server starts anew, the Envoys stay.
+    pub(super) fn restart_at_random(&mut self) {
+        self.forget_all();
+        for proxy in 0..self.proxies.len() {
+            self.reconnect(proxy, false);
+        }
+        self.publish_all();
+        self.rest();
+    }
+
     fn quiesce(&mut self) {
         for _ in 0..2000 {
             let mut idle = true;
@@ -359,7 +431,11 @@ impl World {
                 self.receive(proxy);
                 self.wake(proxy);
             }
+            let pieces = self.written.len() + 2 * usize::from(LISTENERS);
+            let limit = FACTOR * pieces * self.proxies.len();
+            assert!(self.refused < limit, "{} refusals of {pieces} pieces", self.refused);
             if idle {
+                self.refused = 0;
                 return;
             }
         }
@@ -373,7 +449,7 @@ impl World {
             let listeners = proxy.envoy.listeners();
             proxy.live.clear();
             for written in &self.written {
-                if written.thing.needs().is_some_and(|user| !holds(&proxy.envoy, user, " ")) {
+                if written.thing.needs().is_some_and(|user| !holds(&proxy.envoy, user, &user.mark())) {
                     // It does not ask for it.
                     proxy.had.remove(&written.thing);
                     continue;
@@ -397,7 +473,7 @@ impl World {
                         proxy.live.insert(written.thing, written.text.clone());
                     }
                 }
-                let stale = format!(" {name} ");
+                let stale = written.thing.mark();
                 if proxy.had.contains(&written.thing) {
                     assert!(holds(&proxy.envoy, written.thing, &stale), "{name} has lost its good version");
                 }
@@ -429,6 +505,14 @@ fn session(walks: bool, proxy: usize) -> Session {
     if walks { Session::walking() } else { Session::default() }.of_node(&proxy.to_string())
 }
 
+/// One route with a text in it.
+fn routes(key: XdsKey, text: &str) -> Put {
+    let entry = RouteEntry { order: 0, path: None, body: text.as_bytes().to_vec().into() };
+    let set = RouteSet { specificity: 0, created: "".into(), entries: [entry].into() };
+    let version = set.version();
+    Put { version, routing: Some(Routing::Routes(set.into())), ..Put::new(key, Vec::new()) }
+}
+
 fn headers() -> impl Iterator<Item = Put> {
     (0..LISTENERS)
         .map(|table| put(XdsKind::RouteTable, &format!("t{table}"), "", format!("\x0a\x02t{table}")))
@@ -442,7 +526,7 @@ fn holds(envoy: &Envoy, thing: Thing, text: &str) -> bool {
         Thing::Endpoints(index) => held(ResourceType::Endpoints, format!("c{index}")),
         Thing::Secret(index) => held(ResourceType::Secret, format!("s{index}")),
         Thing::Listener(index) => held(envoy.listeners(), format!("l{index}")),
-        Thing::Host(table, _) => envoy.held.iter().any(|((kind, name), body)| {
+        Thing::Host(table, _) | Thing::Routes(table, ..) => envoy.held.iter().any(|((kind, name), body)| {
             *kind == ResourceType::Route && name.starts_with(&format!("t{table}")) && contains(body, text)
         }),
     }
