@@ -176,7 +176,9 @@ mod tests {
         let long = format!("no {}'ü' is bad", "ü\n".repeat(100_000));
         for (short, limit) in [(told(&long), REPORTED), (words(&long), LIMIT)] {
             assert!(short.chars().count() <= limit + 3, "{short}");
-            assert!(short.starts_with("no ü; ü;") && short.ends_with("; 'ü' is bad") && !short.contains('\n'));
+            assert!(
+                short.starts_with("no ü; ü;") && short.ends_with("; 'ü' is bad") && !short.contains('\n')
+            );
         }
         assert_eq!((told(""), words("\n")), (String::new(), String::new()));
         let just = "ü".repeat(REPORTED);

@@ -253,7 +253,8 @@ impl Nack<'_> {
     fn is_unknown(&self, item: &Item) -> bool {
         let inherited = item.previous.as_ref().is_some_and(|sent| sent.inherited);
         // One that is to be tried again has nothing but what it had.
-        let stays = self.session.get(self.kind).refused.get(&item.name).is_some_and(|one| one.retry.is_none());
+        let stays =
+            self.session.get(self.kind).refused.get(&item.name).is_some_and(|one| one.retry.is_none());
         self.kind == ResourceType::Route && (inherited || stays)
     }
 

@@ -7,7 +7,11 @@ use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use proto::{ArcStr, ContentHash, Revision};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{push::Push, refused::{Refusals, Refused}, session::Mark};
+use super::{
+    push::Push,
+    refused::{Refusals, Refused},
+    session::Mark,
+};
 use crate::{
     resource::{ResourceId, ResourceType},
     scope::{Effect, Scope},

@@ -24,12 +24,7 @@ fn seed() -> RngSeed {
 }
 
 fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: CASES,
-        failure_persistence: None,
-        rng_seed: seed(),
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases: CASES, failure_persistence: None, rng_seed: seed(), ..ProptestConfig::default() }
 }
 
 #[derive(Clone, Debug)]

@@ -4,7 +4,8 @@ use proto::ContentHash;
 
 /// A dump of the table, then where in it the rule is broken.
 pub(super) fn dump(hosts: &[&[u8]], bad: usize) -> String {
-    let quoted: Vec<String> = hosts.iter().map(|host| format!("virtual_hosts {{ name: \"{}\" }}", text(host))).collect();
+    let quoted: Vec<String> =
+        hosts.iter().map(|host| format!("virtual_hosts {{ name: \"{}\" }}", text(host))).collect();
     format!(
         "Error: {}\n: Proto constraint validation failed (RouteConfigurationValidationError.VirtualHosts[{bad}]: \
          embedded message failed validation | caused by VirtualHostValidationError.Routes[0]: embedded message \
