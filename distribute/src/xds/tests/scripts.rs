@@ -1,7 +1,8 @@
 //! Steps of a session and what it answers to each.
 //!
 //! ```text
-//! publish rev=N        lines `+kind name [domain] body`, `-kind name [domain]`
+//! publish rev=N        lines `+kind name [domain] body`, `-kind name [domain]`, `+host table domain body up-to`,
+//!                      `+routes table domain object body`
 //! ask type=T           sub=(…) unsub=(…); has=(…) in the version served now, old=(…) in another one; `all` is the wildcard
 //! ack type=T           the push that has no answer; `stale` answers another one
 //! nack type=T          the message is the input
@@ -21,7 +22,7 @@ use envoy_types::pb::envoy::{
     service::discovery::v3::DeltaDiscoveryRequest,
 };
 use prost::Message;
-use proto::{ArcStr, Cause, Put, XdsKey, XdsKind};
+use proto::{ArcStr, Cause, Put, RouteEntry, RouteSet, Routing, XdsKey, XdsKind};
 
 use super::bench::{Bench, NoKeys, gateway, put};
 use crate::{
@@ -151,6 +152,18 @@ fn piece(words: &[&str]) -> Put {
         ["listener", name, body] => put(XdsKind::Listener, name, "", body.as_bytes().to_vec()),
         ["table", name, body] => put(XdsKind::RouteTable, name, "", body.as_bytes().to_vec()),
         ["host", table, domain, body] => put(XdsKind::VirtualHost, table, domain, body.as_bytes().to_vec()),
+        ["host", table, domain, body, up_to] => {
+            let mut host = put(XdsKind::VirtualHost, table, domain, body.as_bytes().to_vec());
+            host.routing = Some(Routing::UpTo((*up_to).into()));
+            host
+        }
+        ["routes", table, domain, object, body] => {
+            let entry = RouteEntry { order: 0, path: None, body: body.as_bytes().to_vec().into() };
+            let set = RouteSet { specificity: 0, created: "".into(), entries: [entry].into() };
+            let key = XdsKey::routes(gateway(), *table, *domain, *object);
+            let version = set.version();
+            Put { version, routing: Some(Routing::Routes(set.into())), ..Put::new(key, Vec::new()) }
+        }
         _ => panic!("not a piece: {words:?}"),
     }
 }
@@ -159,6 +172,13 @@ fn names(keys: &[XdsKey]) -> String {
     let prefix = format!("{} ", gateway().namespaced_name());
     let names: Vec<_> = keys.iter().map(|key| key.to_string().replace(&prefix, "")).collect();
     if names.is_empty() { "nobody yet".into() } else { names.join(", ") }
+}
+
+/// The text of a host, then those of its routes.
+fn shown_host(host: &str) -> String {
+    let mut parts = host.split('\u{1a}');
+    let own = parts.next().unwrap_or_default().to_owned();
+    parts.fold(own, |shown, route| format!("{shown}/{}", &route[1..]))
 }
 
 fn shown(response: &Response) -> String {
@@ -172,7 +192,7 @@ fn shown(response: &Response) -> String {
                 let text = String::from_utf8(one.body.to_vec()).unwrap();
                 let mut parts = text.split('\u{12}');
                 let header = parts.next().unwrap();
-                let hosts: Vec<_> = parts.map(|part| &part[1..]).collect();
+                let hosts: Vec<_> = parts.map(|part| shown_host(&part[1..])).collect();
                 format!("{}:{header}[{}]", one.name, hosts.join(" "))
             }
             _ => format!("{}:{}", one.name, String::from_utf8(one.body.to_vec()).unwrap()),
