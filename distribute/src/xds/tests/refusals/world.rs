@@ -223,6 +223,9 @@ impl World {
             if self.is_new && !self.is_told(*thing, *quality) {
                 self.expect_gaps(|_| true);
             }
+            if self.is_new {
+                self.expect_lost(*thing, *quality);
+            }
             self.versions += 1;
             let word = format!("{quality:?}").to_lowercase();
             let text = format!("{word} {} {};", thing.name(), self.versions);
@@ -328,6 +331,9 @@ impl World {
             self.proxies[proxy].had.retain(|had| !had.is_in_table());
         }
         self.is_new = true;
+        for (thing, quality) in self.written.iter().map(|one| (one.thing, one.quality)).collect::<Vec<_>>() {
+            self.expect_lost(thing, quality);
+        }
         // Tables to walk that are from before the restart change in any order: docs/route-tables.md.
         self.expect_gaps(|envoy| envoy.walks);
         if !self.written.iter().all(|one| self.is_told(one.thing, one.quality)) {
@@ -343,6 +349,13 @@ impl World {
             (Quality::Bad, Words::Text) => true,
             (Quality::Bad, Words::Position) => !matches!(thing, Thing::Routes(..)),
             _ => !thing.is_in_table(),
+        }
+    }
+
+    /// A new server knows no good version of a bad host, so its routes go with it.
+    fn expect_lost(&mut self, thing: Thing, quality: Quality) {
+        if matches!(thing, Thing::Host(..)) && matches!(quality, Quality::Bad | Quality::Malformed) {
+            self.proxies.iter_mut().for_each(|proxy| proxy.live.retain(|one, _| !one.hangs_on(thing)));
         }
     }
 
