@@ -5,7 +5,8 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use super::{
     config, edit,
     envoy::Words,
-    world::{Edit, World},
+    things::Edit,
+    world::World,
 };
 
 /// Envoys that refuse anything at any time, in any words: not even then goes anything out without end. Fresh ones that

@@ -4,6 +4,7 @@
 
 mod bounded;
 mod envoy;
+mod things;
 mod words;
 mod world;
 
@@ -13,7 +14,8 @@ use proptest::{
 };
 
 use envoy::Words;
-use world::{CLUSTERS, Edit, HOSTS, LISTENERS, Quality, ROUTES, Thing, World};
+use things::{CLUSTERS, Edit, HOSTS, LISTENERS, Quality, ROUTES, Thing};
+use world::World;
 
 const CASES: u32 = 1000;
 
