@@ -2,12 +2,7 @@
 
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use super::{
-    config, edit,
-    envoy::Words,
-    things::Edit,
-    world::World,
-};
+use super::{config, edit, envoy::Words, things::Edit, world::World};
 
 /// Envoys that refuse anything at any time, in any words: not even then goes anything out without end. Fresh ones that
 /// are as they should be then have all that is good.
