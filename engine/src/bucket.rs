@@ -7,7 +7,7 @@ use proto::ResourceKey;
 /// Most buckets have one member; those of a list weigh a tenth of those of a tree.
 const FEW: usize = 8;
 
-/// ResourceKeys in order.
+/// Members in order.
 #[derive(Debug)]
 pub(crate) enum Bucket {
     /// Sorted.

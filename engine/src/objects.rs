@@ -59,14 +59,21 @@ impl<G: Graph> Objects<G> {
     }
 
     /// What an object puts into indexes and which nodes it roots, sorted; nothing if it does not decode.
-    pub(crate) fn contribution(&self, key: &ResourceKey) -> (Vec<IndexEntry<G>>, Vec<G::Node>) {
-        let Some(Stored { decoded: Ok(decoded), .. }) = self.by_key.get(key) else {
-            return Default::default();
-        };
-        let (mut entries, mut nodes) = G::roots(key, decoded);
-        entries.sort();
-        nodes.sort();
-        (entries, nodes)
+    /// One of which that panics counts as one that does not decode.
+    pub(crate) fn contribution(&mut self, key: &ResourceKey) -> (Vec<IndexEntry<G>>, Vec<G::Node>) {
+        let Some(stored) = self.by_key.get_mut(key) else { return Default::default() };
+        let Ok(decoded) = &stored.decoded else { return Default::default() };
+        match failure::caught(|| G::roots(key, decoded)) {
+            Ok((mut entries, mut nodes)) => {
+                entries.sort();
+                nodes.sort();
+                (entries, nodes)
+            }
+            Err(message) => {
+                stored.decoded = Err(Box::new(undecoded(key, message)));
+                Default::default()
+            }
+        }
     }
 
     /// Why an object does not decode.
@@ -130,12 +137,11 @@ impl<G: Graph> Objects<G> {
     }
 }
 
-/// Decodes an object, and asks for what it roots: a graph that panics on it is not asked again.
 fn decode<G: Graph>(key: &ResourceKey, json: &[u8]) -> Result<G::Object, Fault> {
-    let decoded = failure::caught(|| {
-        let decoded = G::decode(key, json)?;
-        G::roots(key, &decoded);
-        Ok(decoded)
-    });
-    decoded.unwrap_or_else(|message| Err(Failure { stage: "decoding", message }.fault(key)))
+    failure::caught(|| G::decode(key, json)).unwrap_or_else(|message| Err(undecoded(key, message)))
+}
+
+/// The fault of an object whose decoding panics.
+fn undecoded(key: &ResourceKey, message: String) -> Fault {
+    Failure { stage: "decoding", message }.fault(key)
 }
